@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Specifications: what a client says about a job and about a run (JOBSPEC), from JSON to structs, by field tables.
+ *
+ * The same code checks a pipeline in `jobctl plan`, a submission in jobd, and reads a stored job when it is about to start.
+ * Unknown fields are refused by name; dashes may stand for underscores; every error names the job and the field:
+ *   job "db/dump": retry.max must be 0..1000000, got -1
+ *
+ * Memory: everything a parsed struct points to lives in an arena (or in the base it was overlaid on) and is freed with it.
+ */
+#ifndef SPEC_H
+#define SPEC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jobtree.h"
+
+#define SPEC_EXEC_MAX (512 * 1024)      /* argv + env of one job, bytes */
+#define SPEC_STRING_MAX 131071          /* one string, bytes */
+#define SPEC_LABELS_MAX 64
+
+struct arena;                           /* bump allocator; see arena.h */
+
+struct spec_error {
+	enum jt_code code;
+	char job[256];                  /* path of the job at fault (shortened), or "" */
+	char field[64];                 /* "retry.max", or "" */
+	char text[1024];                /* complete sentence, names job and field */
+};
+
+enum spec_kind { SPEC_NONE, SPEC_ARGV, SPEC_SHELL, SPEC_FETCH };
+enum spec_on_error { SPEC_FAIL, SPEC_WARN, SPEC_IGNORE, SPEC_SKIP, SPEC_STOP };
+enum spec_on_lost { SPEC_LOST_RETRY, SPEC_LOST_FAIL, SPEC_LOST_HOLD };
+enum spec_retry_on { SPEC_ON_EXIT = 1, SPEC_ON_SIGNAL = 2, SPEC_ON_TIMEOUT = 4, SPEC_ON_SPAWN = 8 };
+
+struct spec_pair { const char *name, *value; };
+struct spec_set { uint8_t bits[32]; };  /* of exit statuses 0..255 */
+static inline bool spec_set_has(const struct spec_set *s, unsigned i) { return i < 256 && (s->bits[i >> 3] >> (i & 7) & 1); }
+
+struct spec_job {
+	const char *path;               /* NULL in defaults */
+	enum spec_kind kind;
+	const char *const *argv;        /* ARGV; NULL-terminated. From argv or argv_b64 */
+	size_t argc;
+	const char *shell;              /* SHELL */
+	const char *cwd;                /* NULL: not given */
+	const struct spec_pair *env;    /* later ones win; names unique within job and defaults merged */
+	size_t n_env;
+	const char *const *env_inherit; /* names; resolved by jobctl at submission into env: in jobd always empty */
+	size_t n_env_inherit;
+	const char *stdin_file, *stdin_text;
+	const char *user, *group;
+	int32_t umask, nice;            /* umask -1: not given */
+	int64_t timeout_ms;             /* 0: none */
+	int64_t grace_ms;               /* 10000 */
+	struct jt_retry_policy retry;
+	unsigned retry_on;              /* enum spec_retry_on */
+	struct spec_set retry_on_exit, retry_not_on_exit;       /* on_exit empty: all */
+	bool has_retry_on_exit;
+	struct spec_set success_exit, skip_exit;
+	enum spec_on_error on_error;
+	enum spec_on_lost on_lost;
+	uint32_t lost_max;
+	const char *const *after;
+	size_t n_after;
+	enum jt_when when;
+	int32_t priority;
+	int64_t duration_ns;            /* -1: not given */
+	const struct spec_pair *labels;
+	size_t n_labels;
+};
+
+struct spec_run {
+	const char *name, *key;         /* NULL: not given */
+	uint32_t workers;               /* 0: not given = CPUs */
+	const char *barrier;            /* "~" */
+	enum jt_order order;
+	int64_t interval_ms, period_ms, jitter_ms, deadline_ms;   /* 0: none */
+	const struct spec_pair *labels;
+	size_t n_labels;
+	struct spec_job base;           /* what its jobs start from: built-in defaults, run's on_error, cwd, env, then `defaults` */
+};
+
+/* The built-in defaults of JOBSPEC. */
+void spec_job_init(struct spec_job *job);
+
+/*
+ * spec_run_read - the options of a run: an object with the fields of JOBSPEC "A run" (but `jobs`). 0, or -1 with *err.
+ */
+int spec_run_read(const json_t *obj, struct arena *a, struct spec_run *ret, struct spec_error *err);
+
+/*
+ * spec_job_read - one job overlaid on base: fields that are absent stay as in base; env, labels, retry merge key by key; path,
+ * barrier rules and limits are checked (jt_path_check). A string instead of an object is not accepted here (jobctl expands it).
+ */
+int spec_job_read(const json_t *obj, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err);
+
+/* The same for a stored job: `text` as spec_job_text made it; path not checked again. */
+int spec_job_parse(const char *text, size_t len, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err);
+
+/* spec_job_text - what is stored: the object as given, without path, compact. Caller frees. NULL: out of memory. */
+char *spec_job_text(const json_t *obj, size_t *ret_len);
+
+/* Content (idempotency): independent of the order of jobs, fields and of white space; after defaults. A sum of XXH3 128-bit hashes. */
+struct spec_hash { uint64_t lo, hi; };
+int spec_hash_run(const json_t *run_obj, struct spec_hash *h);                        /* starts */
+int spec_hash_job(const json_t *run_obj, const json_t *job_obj, struct spec_hash *h); /* adds one job */
+
+#endif
