@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Store - the database, its thread, and the group commit. Only store*.c include sqlite3.h.
+ *
+ * The loop thread posts operations; the store thread executes all that has queued up in one transaction and commits it with one
+ * fsync; then the operations come back, in the order of posting, and each one's `done` is called on the loop thread. So an effect
+ * (a reply, an event, a start) placed in `done` can not leave before the transaction that justifies it: commit before effect.
+ *
+ *   loop:  store_post(op) ........ op->done(op) ..... store_op_free(op)
+ *   store:        [ BEGIN exec exec exec COMMIT ]^
+ *
+ * When it commits: at once if an operation of the batch is urgent (a client or a free slot waits for it), else when 5 ms have passed since the
+ * first or 256 operations are together. Queries are operations too: they see everything posted before them.
+ *
+ * Errors. A commit that fails for want of space is rolled back and executed again, later, until it succeeds (store_trouble tells);
+ * any other failure of a write or fsync ends the process: nothing is acknowledged, and the start recovers. An fsync is never repeated.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arena.h"
+#include "mailbox.h"
+
+struct store;
+struct event_base;
+
+#define JOB_ID(run, idx) ((uint64_t)(run) << 32 | (uint32_t)(idx))
+#define JOB_RUN(id) ((uint32_t)((id) >> 32))
+#define JOB_IDX(id) ((uint32_t)(id))
+
+/* States of a run as stored (and, but for BULK, as shown). */
+enum run_state { RUN_BULK, RUN_OPEN, RUN_RUNNING, RUN_PAUSED, RUN_OK, RUN_FAILED, RUN_CANCELLED, RUN_N_STATES };
+
+/* State of a job as stored: only what can not be derived. JT_WAITING stands for waiting and ready; JT_STARTING is "armed: may have been
+ * started as attempt `attempts` by incarnation `runner`" (the intent, rule 1). Times: wall clock, microseconds; 0 = none. */
+struct store_job_state {
+	uint8_t state;                  /* enum jt_state */
+	uint8_t reason;                 /* enum job_reason */
+	uint8_t goes_on, fails_run;     /* facts of a final state */
+	uint32_t cause;                 /* index of the job that caused the skip, JT_NONE */
+	uint32_t attempts;              /* begun, lost ones too */
+	uint32_t n_failed;              /* of them failed since the retry budget began */
+	uint32_t n_lost;                /* of them lost since the last release */
+	uint32_t runner;                /* number of the runner incarnation; 0 none */
+	int64_t due_at_us;              /* BACKOFF */
+	int64_t budget_at_us;           /* when the retry budget began (first start) */
+	int64_t started_at_us;          /* first attempt's start; 0: keep what is there */
+	int64_t ended_at_us;
+	int32_t exit_code;              /* -1: null */
+	int32_t signal;                 /* 0: null */
+};
+
+/* reason of an end (JOBSPEC) */
+enum job_reason { WHY_NONE, WHY_EXIT, WHY_SIGNAL, WHY_TIMEOUT, WHY_SPAWN, WHY_OUTPUT, WHY_LOST, WHY_CANCELLED, WHY_UPSTREAM, WHY_NOT_NEEDED, WHY_STOPPED, WHY_N };
+
+struct store_attempt {
+	uint32_t attempt;
+	uint8_t reason;                 /* enum job_reason */
+	int32_t exit_code, signal;      /* -1, 0: null */
+	int32_t pid;
+	int64_t started_at_us, ended_at_us, wall_ns, cpu_us, maxrss_kb;
+	int64_t out_bytes, err_bytes;   /* sizes; -1: unknown */
+	char *out, *err;                /* packed outputs (small ones), owned by the op; NULL: in a file, or empty */
+	char *message;                  /* of a spawn error and such; NULL */
+};
+
+enum event_kind { EV_SUBMITTED, EV_SEALED, EV_STARTED, EV_ENDED, EV_RETRYING, EV_SKIPPED, EV_CANCELLED, EV_HELD, EV_RELEASED, EV_LOST,
+		  EV_PAUSED, EV_RESUMED, EV_RUN_ENDED, EV_RETRIED, EV_N };
+struct store_event {
+	uint64_t seq;                   /* counted by the loop thread; 0: no event */
+	int64_t at_us;
+	uint32_t run, idx;              /* idx JT_NONE: of the run */
+	uint8_t kind, state, reason;    /* state: enum jt_state (job) or run_state (run) */
+	uint32_t attempt;
+	int32_t exit_code, signal;
+};
+
+struct store_run {                      /* strings owned by the op or the receiver of a load */
+	uint32_t run;
+	char *name, *key;               /* NULL: none */
+	uint64_t hash[2];
+	uid_t uid;
+	gid_t gid;
+	char *user_cwd;                 /* unused strings NULL */
+	char *options;                  /* JSON of RunOptions as given */
+	uint8_t state;                  /* enum run_state */
+	uint8_t stream;                 /* opened as a stream */
+	uint8_t sealed;
+	uint8_t stopped;                /* 0, 1 + enum jt_stop */
+	uint8_t stop_why;               /* enum jt_stop_why */
+	uint8_t paused;
+	uint32_t n_jobs;
+	int64_t submitted_at_us, started_at_us, ended_at_us;
+	uint32_t counts[12];            /* by enum jt_state, when ended */
+};
+
+struct store_new_job {                  /* strings borrowed from the op's arena */
+	const char *path;  uint32_t path_len;
+	const char *spec;  uint32_t spec_len;   /* JSON without path */
+	const char *after; uint32_t after_len;  /* the `after` paths, each NUL-terminated; NULL: none */
+	int32_t priority;
+	uint8_t when;
+};
+
+enum store_kind {
+	ST_RUN_NEW,             /* in: run */
+	ST_RUN_SET,             /* in: run (state, sealed, stopped, paused, times, n_jobs, counts; name, key, hash, options unchanged) */
+	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events */
+	ST_JOBS_NEW,            /* in: id of the first, jobs, n_jobs (all WAITING) */
+	ST_SEALED_DIR,          /* in: run.run, path: a directory of a stream is sealed */
+	ST_JOB_STATE,           /* in: id, job */
+	ST_ARM,                 /* in: id, job (state JT_STARTING, attempts, runner); out: text = spec */
+	ST_END,                 /* in: id, job, attempt */
+	ST_EVENT,               /* in: event alone */
+	ST_RUNNER_NEW,          /* in: runner_id, boot_id; out: n = its number (an old one if known) */
+	ST_SETTING,             /* in: path = name, text = value */
+	/* queries */
+	ST_GET_ROWS,            /* in: ids, n_ids; out: rows (n_ids) */
+	ST_GET_JOB,             /* in: id; out: rows (1), text = spec, attempts, n_attempts (without outputs) */
+	ST_GET_OUTPUT,          /* in: id, attempt.attempt; out: attempts (1, with outputs), n_attempts 0 if there is none */
+	ST_GET_EVENTS,          /* in: since, run.run (0: all), limit; out: events, n_events (seq > since, ascending) */
+	ST_LOAD_JOBS,           /* in: run.run; row() is called for each job, on the store's thread, in index order; sealed directories then by dir() */
+	ST_BACKUP,              /* in: path; out: error */
+	ST_N_KINDS
+};
+
+struct store_row {                      /* a job for show */
+	uint64_t id;
+	struct store_job_state job;
+};
+struct store_load_row {                 /* borrowed for the call of row() */
+	uint32_t idx;
+	const char *path; size_t path_len;
+	const char *after; size_t after_len;
+	int32_t priority;
+	uint8_t when;
+	struct store_job_state job;
+};
+
+struct store_op {
+	struct mail mail;
+	uint8_t kind;
+	bool urgent;                    /* somebody waits for the commit */
+	void (*done)(struct store_op *op);      /* loop thread, after the commit; may be NULL. The op is freed after it */
+	void *ctx, *arg;                /* for done */
+	uint64_t id;
+	uint64_t n;
+	struct store_event event;       /* written with the operation if seq is not 0 */
+	struct store_job_state job;
+	struct store_attempt attempt;
+	struct store_run run;
+	struct arena arena;             /* freed with the op */
+	struct store_new_job *jobs;  size_t n_jobs;
+	char *path, *text;  size_t text_len;
+	uint8_t runner_id[16], boot_id[16];
+	uint64_t *ids;  size_t n_ids;
+	struct store_row *rows;
+	struct store_attempt *attempts;  size_t n_attempts;
+	struct store_event *events;  size_t n_events;
+	uint64_t since;  size_t limit;
+	void (*row)(struct store_op *op, const struct store_load_row *row);
+	void (*dir)(struct store_op *op, const char *path);
+	char error[256];                /* of a query or backup; "" = none */
+};
+
+struct store_op *store_op_new(enum store_kind kind);    /* zeroed */
+void store_op_free(struct store_op *op);                /* with everything it owns */
+
+struct store_error { char text[512]; };
+
+/*
+ * store_open - open or create DIR/jobd.db, check it (application_id, user_version, quick_check, synchronous reads back as 2),
+ * migrate it forward. NULL with *err: newer schema, not ours, damaged - the file is left untouched. The caller holds the lock
+ * of the state directory. store_load* work until store_start, on the caller's thread.
+ */
+struct store *store_open(const char *dir, struct store_error *err);
+struct store_heads { uint32_t next_run; uint64_t last_seq; };
+int store_load_heads(struct store *st, struct store_heads *ret, struct store_error *err);
+/* Every run, ascending. The strings of *run are given to fn. */
+int store_load_runs(struct store *st, void (*fn)(void *arg, struct store_run *run), void *arg, struct store_error *err);
+/* The same as ST_LOAD_JOBS, now. op->row, op->dir, op->run.run. */
+int store_load_jobs(struct store *st, struct store_op *op, struct store_error *err);
+/* Deletes unsealed bulks (a restart makes them disappear). */
+int store_forget_bulks(struct store *st, struct store_error *err);
+
+/* store_start - from now on the database belongs to the store's thread; `done`s are called from base's loop. */
+int store_start(struct store *st, struct event_base *base, struct store_error *err);
+void store_post(struct store *st, struct store_op *op);         /* gives the op away */
+/* store_stop - commits what is queued, calls the remaining `done`s, closes, frees. */
+void store_stop(struct store *st);
+
+struct store_stats {
+	uint64_t commits, operations, waits;
+	double commit_ms_max, checkpoint_ms_max;
+	size_t queued;
+};
+void store_stats(const struct store *st, struct store_stats *ret);
+/* NULL: well. Else a sentence: "disk full: ... ". */
+const char *store_trouble(const struct store *st);
+
+#endif
