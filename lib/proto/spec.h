@@ -48,7 +48,7 @@ struct spec_job {
 	const char *shell;              /* SHELL */
 	const char *cwd;                /* NULL: not given */
 	const struct spec_pair *env;    /* later ones win; names unique within job and defaults merged */
-	size_t n_env;
+	size_t n_env, env_bytes;        /* bytes: what exec counts for env */
 	const char *const *env_inherit; /* names; resolved by jobctl at submission into env: in jobd always empty */
 	size_t n_env_inherit;
 	const char *stdin_file, *stdin_text;
@@ -73,6 +73,9 @@ struct spec_job {
 	size_t n_labels;
 };
 
+/* Content, for idempotency: the sum of XXH3 128-bit hashes of parts, so that their order does not matter. Starts as zero. */
+struct spec_hash { uint64_t lo, hi; };
+
 struct spec_run {
 	const char *name, *key;         /* NULL: not given */
 	uint32_t workers;               /* 0: not given = CPUs */
@@ -82,6 +85,7 @@ struct spec_run {
 	const struct spec_pair *labels;
 	size_t n_labels;
 	struct spec_job base;           /* what its jobs start from: built-in defaults, run's on_error, cwd, env, then `defaults` */
+	struct spec_hash base_env;      /* of base.env: jobs without an env of their own need not hash it again */
 };
 
 /* The built-in defaults of JOBSPEC. */
@@ -104,9 +108,17 @@ int spec_job_parse(const char *text, size_t len, const struct spec_run *run, str
 /* spec_job_text - what is stored: the object as given, without path, compact. Caller frees. NULL: out of memory. */
 char *spec_job_text(const json_t *obj, size_t *ret_len);
 
-/* Content (idempotency): independent of the order of jobs, fields and of white space; after defaults. A sum of XXH3 128-bit hashes. */
-struct spec_hash { uint64_t lo, hi; };
-int spec_hash_run(const json_t *run_obj, struct spec_hash *h);                        /* starts */
-int spec_hash_job(const json_t *run_obj, const json_t *job_obj, struct spec_hash *h); /* adds one job */
+/*
+ * Two submissions have the same content when their hashes are equal: options and jobs as they are after defaults; order of jobs
+ * and fields, white space and spelling of numbers do not count. A field that has its built-in default counts as absent, so that
+ * a new field does not change old hashes.
+ *
+ *	struct spec_hash h = { 0 };
+ *	spec_hash_run(&run, &h);                        the options; what is in run.base counts through the jobs
+ *	spec_hash_job(&run, &job, &h);                  each job, in any order
+ * A stream has no jobs yet when it is opened: it counts spec_hash_job(&run, &run.base, &h) instead.
+ */
+void spec_hash_run(const struct spec_run *run, struct spec_hash *h);
+void spec_hash_job(const struct spec_run *run, const struct spec_job *job, struct spec_hash *h);
 
 #endif
