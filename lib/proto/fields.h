@@ -90,10 +90,13 @@ struct field {
 #define FIELD_CUSTOM(n, s, m, fn, fl) { FIELD_BASE(n, FIELD_T_CUSTOM, s, m, 0, 0, fl), .read = (fn) }
 #define FIELD_END { .name = NULL }
 
-#define FIELDS_MAX 64                   /* fields of one table */
+#define FIELDS_MAX 64                   /* fields of one table, at most */
 
 /* fields_read - 0, or -1 with *err. obj NULL or JSON null reads as {}. Nothing but the arena is allocated. */
 int fields_read(const struct field *table, const json_t *obj, void *ret, struct arena *a, struct field_error *err);
+/* fields_read_below - the same for an object that is the value of field `name`: errors say "name.field". */
+int fields_read_below(const char *name, const struct field *table, const json_t *obj, void *ret, struct arena *a,
+		      struct field_error *err);
 
 /* ---- for custom readers -------------------------------------------------------------------------------------------------- */
 
@@ -102,10 +105,9 @@ int field_fail(const struct field_at *at, const char *fmt, ...) __attribute__((f
 /* field_fail_item, _key - the same for value[i], for member `key` of value. */
 int field_fail_item(const struct field_at *at, size_t i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int field_fail_key(const struct field_at *at, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* field_read_struct - value by a table of its own; its fields are named below this one. */
+int field_read_struct(const struct field_at *at, const struct field *table, const json_t *value, void *dst, struct arena *a);
 /* field_got - what a value is, for the end of a message: `"abc"`, `-1`, `a list`; shortened. Written into buf. */
 const char *field_got(const json_t *value, char *buf, size_t size);
-
-/* names_nearest - the entry of names (n of them) that was probably meant by `name`, or NULL. For "did you mean". */
-const char *names_nearest(const char *const *names, size_t n, const char *name);
 
 #endif
