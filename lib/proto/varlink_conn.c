@@ -116,7 +116,7 @@ static int set_connect_timeout(int fd, int timeout_ms)
 struct vl_conn *vl_connect(const char *path, int timeout_ms, struct vl_error *err)
 {
 	struct sockaddr_un address;
-	socklen_t len;
+	socklen_t len = 0;
 	int fd, rc;
 
 	if (make_address(path, &address, &len, err) < 0)
