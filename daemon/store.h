@@ -23,8 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "arena.h"
 #include "mailbox.h"
+#include "proto/arena.h"
 
 struct store;
 struct event_base;
@@ -166,10 +166,12 @@ struct store_op {
 	void (*row)(struct store_op *op, const struct store_load_row *row);
 	void (*dir)(struct store_op *op, const char *path);
 	char error[256];                /* of a query or backup; "" = none */
+	bool answered;                  /* the store's own: not to be asked again when the batch is */
 };
 
 struct store_op *store_op_new(enum store_kind kind);    /* zeroed */
-void store_op_free(struct store_op *op);                /* with everything it owns */
+void store_op_free(struct store_op *op);                /* with everything it owns; NULL is fine */
+void store_run_done(struct store_run *run);             /* frees its strings */
 
 struct store_error { char text[512]; };
 
@@ -185,6 +187,9 @@ int store_load_heads(struct store *st, struct store_heads *ret, struct store_err
 int store_load_runs(struct store *st, void (*fn)(void *arg, struct store_run *run), void *arg, struct store_error *err);
 /* The same as ST_LOAD_JOBS, now. op->row, op->dir, op->run.run. */
 int store_load_jobs(struct store *st, struct store_op *op, struct store_error *err);
+/* The strings are borrowed for the call. */
+int store_load_settings(struct store *st, void (*fn)(void *arg, const char *name, const char *value), void *arg,
+			struct store_error *err);
 /* Deletes unsealed bulks (a restart makes them disappear). */
 int store_forget_bulks(struct store *st, struct store_error *err);
 
@@ -193,6 +198,8 @@ int store_start(struct store *st, struct event_base *base, struct store_error *e
 void store_post(struct store *st, struct store_op *op);         /* gives the op away */
 /* store_stop - commits what is queued, calls the remaining `done`s, closes, frees. */
 void store_stop(struct store *st);
+/* store_close - closes and frees a store that was not started. */
+void store_close(struct store *st);
 
 struct store_stats {
 	uint64_t commits, operations, waits;

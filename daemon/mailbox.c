@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Mailbox: see mailbox.h. The list is guarded by the mutex; the eventfd only wakes, it counts nothing. */
+#include "mailbox.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+
+struct mailbox {
+	pthread_mutex_t lock;
+	struct mail *head;
+	struct mail **tail;
+	size_t n, limit;
+	int fd;
+};
+
+struct mailbox *mailbox_new(size_t limit)
+{
+	struct mailbox *mb = calloc(1, sizeof(*mb));
+
+	if (!mb)
+		return NULL;
+	mb->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (mb->fd < 0) {
+		free(mb);
+		return NULL;
+	}
+	pthread_mutex_init(&mb->lock, NULL);    /* cannot fail with default attributes */
+	mb->tail = &mb->head;
+	mb->limit = limit;
+	return mb;
+}
+
+void mailbox_free(struct mailbox *mb)
+{
+	if (!mb)
+		return;
+	if (mb->head)
+		log_die("a mailbox with mail in it was freed");
+	close(mb->fd);
+	pthread_mutex_destroy(&mb->lock);
+	free(mb);
+}
+
+int mailbox_fd(const struct mailbox *mb)
+{
+	return mb->fd;
+}
+
+static void wake(struct mailbox *mb)
+{
+	static const uint64_t one = 1;
+
+	while (write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;       /* EAGAIN: it has been woken 2^64 - 2 times over */
+}
+
+bool mailbox_post(struct mailbox *mb, struct mail *m)
+{
+	bool was_empty, room;
+
+	m->next = NULL;
+	pthread_mutex_lock(&mb->lock);
+	was_empty = !mb->head;
+	room = !mb->limit || mb->n < mb->limit;
+	if (room) {
+		*mb->tail = m;
+		mb->tail = &m->next;
+		mb->n++;
+	}
+	pthread_mutex_unlock(&mb->lock);
+	if (room && was_empty)
+		wake(mb);
+	return room;
+}
+
+/*
+ * The wake-up is cleared before the list is taken: mail posted between the two is taken now, and its wake-up at most makes the
+ * receiver look once more for nothing. The other way round, the wake-up of such mail could be eaten.
+ */
+struct mail *mailbox_take(struct mailbox *mb)
+{
+	struct mail *all;
+	uint64_t n;
+
+	while (read(mb->fd, &n, sizeof(n)) < 0 && errno == EINTR)
+		;
+	pthread_mutex_lock(&mb->lock);
+	all = mb->head;
+	mb->head = NULL;
+	mb->tail = &mb->head;
+	mb->n = 0;
+	pthread_mutex_unlock(&mb->lock);
+	return all;
+}
+
+void mailbox_wait(struct mailbox *mb, int timeout_ms)
+{
+	struct pollfd p = {.fd = mb->fd, .events = POLLIN};
+
+	poll(&p, 1, timeout_ms);        /* EINTR: the caller finds nothing and waits again */
+}

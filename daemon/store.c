@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening and closing the database. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store_priv.h"
+#include "store_schema.h"
+
+static int fail(struct store *st, const char *what, struct store_error *err)
+{
+	int rc = st->db ? sqlite3_errcode(st->db) : SQLITE_OK;
+
+	if (rc == SQLITE_BUSY)
+		snprintf(err->text, sizeof(err->text), "%s: in use by another program", st->path);
+	else
+		snprintf(err->text, sizeof(err->text), "%s: %s: %s", st->path, what, st->db ? sqlite3_errmsg(st->db) : strerror(errno));
+	return -1;
+}
+
+/* Makes the entry of a new file durable. */
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = fd < 0 ? -1 : fsync(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* An empty file of the right mode: SQLite gives the files beside it the same one. */
+static int create(struct store *st, const char *dir, struct store_error *err)
+{
+	int fd = open(st->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return fail(st, "can not create it", err);
+	close(fd);
+	return sync_dir(dir) ? fail(st, "can not make it durable", err) : 0;
+}
+
+static int configure(sqlite3 *db)
+{
+	static const int set[][2] = {
+		{ SQLITE_DBCONFIG_DEFENSIVE, 1 },
+		{ SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
+		{ SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+		{ SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1 },        /* until it is known to be ours and whole */
+	};
+
+	for (size_t i = 0; i < sizeof(set) / sizeof(*set); i++) {
+		int rc = sqlite3_db_config(db, set[i][0], set[i][1], NULL);
+
+		if (rc)
+			return rc;
+	}
+	return sqlite3_exec(db,
+		"PRAGMA locking_mode = EXCLUSIVE;"      /* before WAL: then there is no shared memory, and one connection only */
+		"PRAGMA mmap_size = 0;"
+		"PRAGMA cache_size = -16000;"
+		"PRAGMA temp_store = MEMORY;"
+		"PRAGMA secure_delete = ON;"
+		"PRAGMA auto_vacuum = NONE;"
+		"PRAGMA synchronous = FULL;", NULL, NULL, NULL);
+}
+
+static int open_db(struct store *st, struct store_error *err)
+{
+	/* no counters of memory: they cost a mutex an allocation. Refused, without harm, once SQLite is in use. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	if (sqlite3_open_v2(st->path, &st->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+			    SQLITE_OPEN_EXRESCODE, NULL) || configure(st->db))
+		return fail(st, "can not open it", err);
+	return 0;
+}
+
+/* A file that is new gets its tables before it gets a WAL: so the file alone always says whose it is. */
+static int make_ready(struct store *st, struct store_error *err)
+{
+	struct store_error cause;
+
+	if (store_schema_migrate(st->db, store_steps, store_n_steps, &cause)) {
+		snprintf(err->text, sizeof(err->text), "%s: %.400s", st->path, cause.text);
+		return -1;
+	}
+	if (sqlite3_exec(st->db, "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;",
+			 NULL, NULL, NULL))
+		return fail(st, "can not use a write-ahead log", err);
+	if (store_pragma(st->db, "PRAGMA synchronous", &cause) != 2)
+		return fail(st, "synchronous is not FULL: commits would not be durable", err);
+	st->page_size = (int)store_pragma(st->db, "PRAGMA page_size", &cause);
+	return 0;
+}
+
+static int prepare_all(struct store *st, struct store_error *err)
+{
+	for (int i = 0; i < SQL_N; i++) {
+		if (sqlite3_prepare_v3(st->db, store_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st->stmts[i], NULL))
+			return fail(st, store_sql[i], err);
+	}
+	return 0;
+}
+
+/* How far the WAL has grown, told after each commit. */
+static int count_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct store *st = arg;
+
+	(void)db;
+	(void)name;
+	st->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static int open_checked(struct store *st, const char *dir, struct store_error *err)
+{
+	enum store_file file;
+
+	if (store_check_file(st->path, &file, err) || (file == STORE_NEW && create(st, dir, err)) || open_db(st, err) ||
+	    store_check_content(st->db, st->path, err) || make_ready(st, err) || prepare_all(st, err))
+		return -1;
+	if (sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL))
+		return fail(st, "can not be configured", err);
+	sqlite3_wal_hook(st->db, count_wal, st);
+	st->drops = true;       /* perhaps; the first slice finds out */
+	return 0;
+}
+
+static struct store *new_store(const char *dir)
+{
+	struct store *st = calloc(1, sizeof(*st));
+
+	if (!st || asprintf(&st->path, "%s/jobd.db", dir) < 0 ||
+	    asprintf(&st->full_text, "disk full: %s can not grow; it goes on by itself when there is space", st->path) < 0)
+		abort();
+	st->queue.end = &st->queue.head;
+	return st;
+}
+
+struct store *store_open(const char *dir, struct store_error *err)
+{
+	struct store *st = new_store(dir);
+
+	if (open_checked(st, dir, err) == 0)
+		return st;
+	store_close(st);
+	return NULL;
+}
+
+void store_close(struct store *st)
+{
+	if (!st)
+		return;
+	for (int i = 0; i < SQL_N; i++)
+		sqlite3_finalize(st->stmts[i]);
+	sqlite3_close(st->db);
+	mailbox_free(st->in);
+	mailbox_free(st->out);
+	free(st->full_text);
+	free(st->path);
+	free(st);
+}
