@@ -49,6 +49,7 @@ struct server_opts {
 	uint32_t max_sessions, max_sessions_per_uid;    /* 0: defaults 1000, 64 (root is not limited) */
 	size_t out_max;                                 /* bytes a session may lag behind; 0: 8 MiB */
 	int heartbeat_s;                                /* 0: 30 */
+	int frame_deadline_ms;                          /* for the rest of a frame that has begun; 0: 10000 */
 	void (*on_close)(void *ctx, struct session *s); /* a session ends; may be NULL */
 };
 
@@ -74,11 +75,20 @@ void call_on_drain(struct call *c, void (*fn)(void *arg, struct call *c), void *
 /* fn is called when the client goes away before the call has ended; the call is gone when it returns. */
 void call_on_abort(struct call *c, void (*fn)(void *arg, struct call *c), void *arg);
 
-/* Replies take params (NULL: {}). call_continue only when call_wants_more. A call without `more` that is answered oneway sends nothing. */
+/* Replies take params (NULL: {}) and never call back. call_continue only when call_wants_more. A oneway call is answered all the same;
+ * nothing is sent. After call_reply, call_error and call_invalid the call is gone. */
 void call_continue(struct call *c, json_t *params);
 void call_reply(struct call *c, json_t *params);
 void call_error(struct call *c, const char *error, json_t *params);     /* "org.jobd.Refused" */
 void call_invalid(struct call *c, const char *parameter);               /* org.varlink.service.InvalidParameter */
 void call_set_heartbeat(struct call *c, json_t *(*make)(void *arg), void *arg);  /* what a heartbeat reply of this stream holds */
+
+/* Errors every interface has (org.varlink.service). The server itself answers the first four. */
+#define SERVER_METHOD_NOT_FOUND "org.varlink.service.MethodNotFound"
+#define SERVER_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound"
+#define SERVER_METHOD_NOT_IMPLEMENTED "org.varlink.service.MethodNotImplemented"        /* a table entry whose fn is NULL */
+#define SERVER_INVALID_PARAMETER "org.varlink.service.InvalidParameter"
+#define SERVER_PERMISSION_DENIED "org.varlink.service.PermissionDenied"
+#define SERVER_EXPECTED_MORE "org.varlink.service.ExpectedMore"
 
 #endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* The server: accepting connections within its caps, the turn and the tick. */
+#include "server_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define ACCEPT_BATCH 16                 /* connections a turn of the loop */
+#define ACCEPT_PAUSE_S 1                /* when the system has no descriptors or memory */
+
+int64_t server_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- the turn ----------------------------------------------------------------------------------------------------- */
+
+/* A timer of nothing, not event_active: the loop looks at its descriptors in between. */
+void server_arm_turn(struct server *srv)
+{
+	static const struct timeval now;
+
+	if (!evtimer_pending(srv->turn, NULL))
+		evtimer_add(srv->turn, &now);
+}
+
+static void free_leaving(struct server *srv)
+{
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&srv->leaving))) {
+		TAILQ_REMOVE(&srv->leaving, s, leaving_link);
+		session_free(s);
+	}
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+	struct session *s;
+
+	(void)fd, (void)what;
+	free_leaving(srv);
+	s = TAILQ_FIRST(&srv->ready);
+	if (s) {
+		TAILQ_REMOVE(&srv->ready, s, ready_link);
+		s->is_ready = false;
+		session_handle_frame(s);
+	}
+	if (!TAILQ_EMPTY(&srv->ready) || !TAILQ_EMPTY(&srv->leaving))
+		server_arm_turn(srv);
+}
+
+/* Heartbeats, and the end of clients that had said they send no more. */
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+	int64_t now_ms = server_now_ms();
+	struct session *s;
+	struct call *c;
+
+	(void)fd, (void)what;
+	TAILQ_FOREACH(s, &srv->sessions, link) {
+		if (s->eof)
+			session_check_hangup(s);
+		TAILQ_FOREACH(c, &s->calls, link)
+			call_beat(c, now_ms);
+	}
+}
+
+/* ---- accepting ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t sessions_of(const struct server *srv, uid_t uid)
+{
+	const struct session *s;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(s, &srv->sessions, link)
+		n += s->peer.uid == uid;
+	return n;
+}
+
+/* Why this peer may not come in, or NULL. */
+static const char *refusal(const struct server *srv, const struct server_peer *peer)
+{
+	if (peer->uid == 0)
+		return NULL;
+	if (srv->n_sessions >= srv->opts.max_sessions)
+		return "too many connections";
+	if (sessions_of(srv, peer->uid) >= srv->opts.max_sessions_per_uid)
+		return "too many connections of this user";
+	return NULL;
+}
+
+static void admit(struct server *srv, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct server_peer peer;
+	const char *why;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		log_warn("a connection is refused: its credentials cannot be read: %s", strerror(errno));
+		close(fd);
+		return;
+	}
+	peer = (struct server_peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
+	why = refusal(srv, &peer);
+	if (why) {
+		log_warn("a connection of pid %d, uid %u is refused: %s", (int)peer.pid, peer.uid, why);
+		close(fd);
+		return;
+	}
+	session_open(srv, fd, &peer);
+}
+
+static void open_spare(struct server *srv)
+{
+	srv->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor is free: the connection would stay in the queue and wake the loop for ever. The spare one lets it be refused. */
+static bool refuse_with_spare(struct server *srv)
+{
+	int fd;
+
+	if (!srv->out_of_fds)
+		log_warn("connections are refused: no file descriptor is free");
+	srv->out_of_fds = true;
+	if (srv->spare_fd < 0)
+		return false;
+	close(srv->spare_fd);
+	fd = accept4(srv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	open_spare(srv);
+	return fd >= 0 && srv->spare_fd >= 0;
+}
+
+static void pause_accepting(struct server *srv)
+{
+	static const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
+
+	event_del(srv->listener);
+	evtimer_add(srv->accept_again, &pause);
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+
+	(void)fd, (void)what;
+	if (srv->spare_fd < 0)
+		open_spare(srv);
+	if (srv->listener)
+		event_add(srv->listener, NULL);
+}
+
+/* One connection. false: no more now. */
+static bool accept_one(struct server *srv)
+{
+	int fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		srv->out_of_fds = false;
+		admit(srv, fd);
+		return true;
+	}
+	if (errno == EAGAIN)
+		return false;
+	if (errno == EINTR || errno == ECONNABORTED)
+		return true;
+	if ((errno == EMFILE || errno == ENFILE) && refuse_with_spare(srv))
+		return true;
+	if (errno != EMFILE && errno != ENFILE)
+		log_warn("cannot accept a connection: %s", strerror(errno));
+	pause_accepting(srv);
+	return false;
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+
+	(void)fd, (void)what;
+	for (int i = 0; i < ACCEPT_BATCH && accept_one(srv); i++)
+		;
+}
+
+int server_listen(struct server *srv, int fd)
+{
+	server_stop_listening(srv);
+	srv->listen_fd = fd;
+	if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0)
+		return -1;
+	srv->listener = event_new(srv->base, fd, EV_READ | EV_PERSIST, on_accept, srv);
+	return srv->listener ? event_add(srv->listener, NULL) : -1;
+}
+
+void server_stop_listening(struct server *srv)
+{
+	evtimer_del(srv->accept_again);
+	if (srv->listener)
+		event_free(srv->listener);
+	srv->listener = NULL;
+	if (srv->listen_fd >= 0)
+		close(srv->listen_fd);
+	srv->listen_fd = -1;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+
+static void set_defaults(struct server_opts *o)
+{
+	o->max_sessions = o->max_sessions ? o->max_sessions : 1000;
+	o->max_sessions_per_uid = o->max_sessions_per_uid ? o->max_sessions_per_uid : 64;
+	o->out_max = o->out_max ? o->out_max : (size_t)8 * 1024 * 1024;
+	o->heartbeat_s = o->heartbeat_s ? o->heartbeat_s : 30;
+	o->frame_deadline_ms = o->frame_deadline_ms ? o->frame_deadline_ms : 10000;
+}
+
+struct server *server_new(struct event_base *base, const struct server_opts *opts)
+{
+	struct server *srv = calloc(1, sizeof(*srv));
+	struct timeval tick = { 0 };
+
+	if (!srv)
+		abort();
+	srv->base = base;
+	srv->opts = *opts;
+	set_defaults(&srv->opts);
+	srv->listen_fd = -1;
+	open_spare(srv);
+	TAILQ_INIT(&srv->sessions);
+	TAILQ_INIT(&srv->ready);
+	TAILQ_INIT(&srv->leaving);
+	srv->no_params = json_object();
+	srv->turn = evtimer_new(base, on_turn, srv);
+	srv->accept_again = evtimer_new(base, on_accept_again, srv);
+	srv->tick = event_new(base, -1, EV_PERSIST, on_tick, srv);
+	if (!srv->no_params || !srv->turn || !srv->accept_again || !srv->tick)
+		abort();
+	tick.tv_sec = srv->opts.heartbeat_s / 4;
+	tick.tv_usec = srv->opts.heartbeat_s % 4 * 250000;
+	event_add(srv->tick, &tick);
+	return srv;
+}
+
+void server_free(struct server *srv)
+{
+	struct session *s;
+
+	if (!srv)
+		return;
+	server_stop_listening(srv);
+	TAILQ_FOREACH(s, &srv->sessions, link)
+		session_doom(s, NULL);
+	free_leaving(srv);
+	event_free(srv->turn);
+	event_free(srv->accept_again);
+	event_free(srv->tick);
+	if (srv->spare_fd >= 0)
+		close(srv->spare_fd);
+	json_decref(srv->no_params);
+	free(srv);
+}
+
+bool server_drained(const struct server *srv)
+{
+	const struct session *s;
+
+	TAILQ_FOREACH(s, &srv->sessions, link)
+		if (s->queued && !s->is_leaving)
+			return false;
+	return true;
+}
+
+uint32_t server_sessions(const struct server *srv)
+{
+	return srv->n_sessions;
+}
