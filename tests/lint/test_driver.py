@@ -67,6 +67,11 @@ class Driver(unittest.TestCase):
         _, _, log = self.run_test("setsid tail -f /dev/null >/dev/null 2>&1 & echo pid $!")
         self.assertIn("left running, ended now", log)
 
+    def test_a_sanitizer_report_of_any_process_is_a_failure(self):
+        result, _, log = self.run_test('path=${ASAN_OPTIONS#*log_path=}; echo "heap-use-after-free" >"${path%%:*}.77"; exit 0')
+        self.assertEqual("FAIL", result)
+        self.assertIn("heap-use-after-free", log)
+
     def test_private_folders(self):
         _, _, log = self.run_test('echo "$HOME $TMPDIR ${JOBD_SOCKET-none}"', env=[("JOBD_SOCKET", "/nowhere")])
         self.assertRegex(log, r"^/\S+/home /\S+/tmp none$")
