@@ -18,7 +18,7 @@
 #define HEADER_SIZE 100                 /* of a database file of SQLite */
 #define AT_USER_VERSION 60
 #define AT_APPLICATION_ID 68
-#define WHOLE_CHECK_MAX (64LL << 20)    /* bytes of the database; above, only the small tables: see store_open in store.h */
+#define WHOLE_CHECK_MAX (128LL << 20)   /* bytes of the database; above, only the small tables: see store_open in store.h */
 
 static int fail(struct store_error *err, const char *path, const char *why)
 {

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* A full disk: what is recorded stays, the rest waits, and goes on by itself when there is space. On a small tmpfs of its own, in
+ * a mount namespace of its own, so that nothing is left behind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "store_kit.h"
+
+#define SIZE "size=8m"
+static char filler[PATH_MAX + 16];
+
+/* false: this machine does not let us; errno says why */
+static bool own_mounts(void)
+{
+	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return false;
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static void setup_small(void)
+{
+	kit_setup_folder();
+	ck_assert_int_eq(mount("none", kit_dir, "tmpfs", 0, SIZE), 0);
+	snprintf(filler, sizeof(filler), "%s/filler", kit_dir);
+}
+
+static void teardown_small(void)
+{
+	kit_close();
+	umount2(kit_dir, MNT_DETACH);
+	kit_teardown();
+}
+
+/* Leaves so many KB. */
+static void fill_but(int left_kb)
+{
+	char block[1024] = "x";
+	struct statvfs sv;
+	int fd = open(filler, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(statvfs(kit_dir, &sv), 0);
+	for (long kb = (long)(sv.f_bavail * sv.f_bsize / 1024) - left_kb; kb > 0; kb--) {
+		if (write(fd, block, sizeof(block)) < 0)
+			break;
+	}
+	close(fd);
+}
+
+static void make_space(void)
+{
+	ck_assert_int_eq(unlink(filler), 0);
+}
+
+/* ---- the tests -------------------------------------------------------------------------------------------------- */
+
+static bool written;
+
+static void on_written(struct store_op *op)
+{
+	(void)op;
+	written = true;
+}
+
+static void post_big(uint32_t run)
+{
+	struct store_op *op = kit_jobs_new(run, 1, 4000);
+
+	written = false;
+	op->urgent = true;
+	op->done = on_written;
+	store_post(kit_store, op);
+}
+
+/* A query that comes back before what was posted ahead of it: so that had no space. */
+static void assert_stuck(void)
+{
+	struct store_op *op = kit_get_job(JOB_ID(1, 0));
+
+	ck_assert(!written);
+	ck_assert_str_eq(op->error, "");
+	ck_assert_ptr_nonnull(op->rows);
+	store_op_free(op);
+	ck_assert_ptr_nonnull(store_trouble(kit_store));
+	ck_assert_ptr_nonnull(strstr(store_trouble(kit_store), "disk full: "));
+}
+
+static void wait_written(void)
+{
+	while (!written)
+		event_base_loop(kit_base, EVLOOP_ONCE);
+}
+
+START_TEST(it_waits_for_space_and_goes_on)
+{
+	kit_open();
+	ck_assert_ptr_null(store_trouble(kit_store));
+	kit_run(kit_jobs_new(1, 0, 1));
+	fill_but(40);
+	post_big(1);
+	assert_stuck();
+	make_space();
+	wait_written();
+	ck_assert_ptr_null(store_trouble(kit_store));
+	kit_close();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM jobs"), 4001);
+}
+END_TEST
+
+/* The tree of a run is not built from what may be stale: loads keep their place. */
+START_TEST(what_was_posted_behind_stays_in_order)
+{
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 1));
+	fill_but(40);
+	post_big(1);
+	for (uint32_t i = 0; i < 1000; i++)
+		kit_post(kit_end(1, i, 1));
+	assert_stuck();
+	make_space();
+	kit_wait_all();
+	ck_assert(written);
+	kit_close();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM states"), 1000);
+}
+END_TEST
+
+START_TEST(a_crash_while_it_is_full_loses_nothing_acknowledged)
+{
+	struct store_error err;
+
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 1));
+	fill_but(40);
+	post_big(1);
+	assert_stuck();
+	kit_close();            /* gives up what has no space */
+	ck_assert(!written);
+	kit_store = store_open(kit_dir, &err);
+	ck_assert_msg(kit_store != NULL, "%s", err.text);
+	store_close(kit_store);
+	kit_store = NULL;
+	make_space();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM jobs"), 1);
+}
+END_TEST
+
+static void fill_and_free(uint32_t run)
+{
+	kit_run(kit_run_new(run, NULL, NULL));
+	fill_but((int)(random() % 60));
+	for (uint32_t i = 1; i <= 300; i++)
+		kit_post(kit_end(run, i, 1));
+	post_big(run);
+	assert_stuck();
+	make_space();
+	kit_wait_all();
+	wait_written();
+	kit_run(kit_run_drop(run));
+}
+
+START_TEST(again_and_again)
+{
+	srandom(3);
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 1));
+	for (uint32_t run = 2; run <= 9; run++)
+		fill_and_free(run);
+	kit_close();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+}
+END_TEST
+
+START_TEST(a_store_that_can_not_be_made_is_made_later)
+{
+	struct store_error err = { "" };
+
+	fill_but(8);
+	ck_assert_ptr_null(store_open(kit_dir, &err));
+	ck_assert_msg(strstr(err.text, "full") != NULL, "%s", err.text);
+	make_space();
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 1));
+}
+END_TEST
+
+static TCase *full(void)
+{
+	TCase *tc = tcase_create("full");
+
+	tcase_add_checked_fixture(tc, setup_small, teardown_small);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, it_waits_for_space_and_goes_on);
+	tcase_add_test(tc, what_was_posted_behind_stays_in_order);
+	tcase_add_test(tc, a_crash_while_it_is_full_loses_nothing_acknowledged);
+	tcase_add_test(tc, again_and_again);
+	tcase_add_test(tc, a_store_that_can_not_be_made_is_made_later);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite;
+	SRunner *runner;
+	int failed;
+
+	if (!own_mounts()) {
+		printf("SKIP: a small file system can not be mounted: %s\n", strerror(errno));
+		return 77;
+	}
+	suite = suite_create("store_full");
+	runner = srunner_create(suite);
+	suite_add_tcase(suite, full());
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
