@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* status, stats, ping, shutdown: the daemon itself. None of them starts one. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "conn.h"
+#include "render.h"
+#include "status.h"
+#include "talk.h"
+#include "times.h"
+#include "verbs.h"
+
+static int get_stats(const struct options *o, struct vl_conn **ret_conn, json_t **ret)
+{
+	int rc = conn_open(o, CONN_ONLY_IF_RUNNING, ret_conn);
+
+	if (rc)
+		return rc;
+	rc = call(*ret_conn, "Stats", json_object(), ret);
+	if (rc) {
+		vl_close(*ret_conn);
+		*ret_conn = NULL;
+	}
+	return rc;
+}
+
+static void print_status(const json_t *s)
+{
+	const json_t *t = json_object_get(s, "totals");
+	char up[64];
+
+	printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", up %s: ", reply_text(s, "version") ? reply_text(s, "version") : "?",
+	       reply_int(s, "pid", 0), times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
+	render_state(stdout, reply_text(s, "state") ? reply_text(s, "state") : "?");
+	printf("%s\n", json_is_true(json_object_get(s, "idle")) ? ", idle" : "");
+	printf("%" JSON_INTEGER_FORMAT " runs open; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
+	       JSON_INTEGER_FORMAT " waiting, %" JSON_INTEGER_FORMAT " backing off, %" JSON_INTEGER_FORMAT " held\n",
+	       reply_int(t, "runs_open", 0), reply_int(t, "running", 0), reply_int(t, "slots", 0), reply_int(t, "waiting", 0),
+	       reply_int(t, "backoff", 0), reply_int(t, "held", 0));
+	if (reply_text(s, "message")) {
+		render_text(stdout, reply_text(s, "message"));
+		putchar('\n');
+	}
+}
+
+static void print_totals(const json_t *s)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(s, "totals"), key, value) {
+		if (json_is_integer(value))
+			printf("%-20s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+		else if (json_is_real(value))
+			printf("%-20s %.3f\n", key, json_real_value(value));
+	}
+}
+
+static int show_stats(const struct options *o, void (*print)(const json_t *))
+{
+	struct vl_conn *conn;
+	json_t *stats = NULL;
+	int rc = get_stats(o, &conn, &stats);
+
+	if (rc)
+		return rc;
+	if (o->json)
+		render_json(stdout, stats);
+	else
+		print(stats);
+	json_decref(stats);
+	vl_close(conn);
+	return 0;
+}
+
+int cmd_status(const struct options *o)
+{
+	return show_stats(o, print_status);
+}
+
+int cmd_stats(const struct options *o)
+{
+	return show_stats(o, print_totals);
+}
+
+int cmd_ping(const struct options *o)
+{
+	struct timespec before, after;
+	struct vl_conn *conn;
+	json_t *stats = NULL;
+	double ms;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	rc = get_stats(o, &conn, &stats);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	if (rc)
+		return rc;
+	ms = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
+	if (o->json)
+		printf("{\"pid\":%" JSON_INTEGER_FORMAT ",\"ms\":%.3f}\n", reply_int(stats, "pid", 0), ms);
+	else
+		printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", answered in %.2f ms\n", reply_text(stats, "version"),
+		       reply_int(stats, "pid", 0), ms);
+	json_decref(stats);
+	vl_close(conn);
+	return 0;
+}
+
+/* ---- shutdown --------------------------------------------------------------------------------------------------------- */
+
+/* Until the process has gone, and with it its locks. */
+static void await_exit(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* Where its process cannot be watched, the end of the connection is the end of the daemon. */
+static void await_close(struct vl_conn *conn)
+{
+	struct vl_reply r = { 0 };
+	struct vl_error err;
+
+	while (vl_recv(conn, -1, &r, &err) == 0)
+		vl_reply_done(&r);
+}
+
+static int shut_down(const struct options *o, struct vl_conn *conn, pid_t pid)
+{
+	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1, rc;
+	json_t *params = o->drain || o->kill ? json_pack("{s:s}", "mode", o->kill ? "kill" : "drain") : json_object(), *reply = NULL;
+	json_int_t running;
+
+	rc = call(conn, "Shutdown", params, &reply);
+	running = reply_int(reply, "running", 0);
+	json_decref(reply);
+	if (rc == 0 && pidfd >= 0)
+		await_exit(pidfd);
+	else if (rc == 0)
+		await_close(conn);
+	if (rc == 0 && running > 0 && !o->kill && !o->drain)
+		mention("%" JSON_INTEGER_FORMAT " jobs run on; the next daemon takes them over", running);
+	if (pidfd >= 0)
+		close(pidfd);
+	return rc;
+}
+
+int cmd_shutdown(const struct options *o)
+{
+	struct vl_conn *conn;
+	json_t *stats = NULL;
+	int rc;
+
+	if (o->drain && o->kill)
+		return complain(CTL_USAGE, "--drain waits for what runs, --kill cancels it; choose one");
+	rc = get_stats(o, &conn, &stats);
+	if (rc)
+		return rc;
+	rc = shut_down(o, conn, (pid_t)reply_int(stats, "pid", 0));
+	json_decref(stats);
+	vl_close(conn);
+	return rc;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "log_pump.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "call.h"
+#include "proto/base64.h"
+#include "render.h"
+#include "status.h"
+#include "talk.h"
+
+#define STREAMS_MAX 2
+
+static json_t *params_of(const struct log_stream *s, json_int_t offset)
+{
+	json_t *p = json_pack("{s:s, s:s, s:s, s:I}", "run", s->run, "path", s->path, "stream", s->name, "offset", offset);
+
+	if (p && s->attempt != INT64_MIN)
+		json_object_set_new(p, "attempt", json_integer(s->attempt));
+	return p;
+}
+
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t w = write(fd, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return complain(CTL_JOB_FAILED, "cannot write the output: %s", strerror(errno));
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+/* *ret_end: the offset behind these bytes. */
+static int write_reply(const struct log_stream *s, const json_t *reply, json_int_t *ret_end)
+{
+	const char *text = reply_text(reply, "data_b64");
+	size_t len = text ? strlen(text) : 0, n = 0;
+	char *bytes;
+	int rc;
+
+	if (!text)
+		return complain(CTL_NO_DAEMON, "the daemon sent no data_b64; are jobctl and jobd of one version?");
+	bytes = xrealloc(NULL, len / 4 * 3 + 4, 1);
+	rc = base64_decode(text, len, bytes, &n) < 0 ? complain(CTL_NO_DAEMON, "the daemon sent what is not base64")
+						      : write_all(s->fd, bytes, n);
+	free(bytes);
+	*ret_end = reply_int(reply, "offset", 0) + (json_int_t)n;
+	return rc;
+}
+
+int log_copy(struct log_stream *s)
+{
+	json_int_t offset = 0;
+	int rc = 0;
+
+	while (rc == 0 && !s->ended) {
+		json_t *reply = NULL;
+		json_int_t end = offset;
+
+		rc = call(s->conn, "Logs", params_of(s, offset), &reply);
+		if (rc == 0)
+			rc = write_reply(s, reply, &end);
+		s->ended = json_is_true(json_object_get(reply, "eof")) || end <= offset;
+		offset = end;
+		json_decref(reply);
+	}
+	return rc;
+}
+
+int log_follow_begin(struct log_stream *s)
+{
+	json_t *params = params_of(s, 0);
+
+	s->ended = false;
+	if (params)
+		json_object_set_new(params, "follow", json_true());
+	return call_begin(s->conn, "Logs", params, VL_MORE);
+}
+
+int log_follow_next(struct log_stream *s)
+{
+	json_t *reply = NULL;
+	json_int_t end;
+	int last = 0, rc = call_next(s->conn, &reply, &last);
+
+	if (rc == 0)
+		rc = write_reply(s, reply, &end);
+	s->ended = rc != 0 || last;
+	json_decref(reply);
+	return rc;
+}
+
+/* Waits until one of the streams that have not ended can be read. */
+static int await_any(const struct log_stream *streams, size_t n)
+{
+	struct pollfd p[STREAMS_MAX];
+
+	for (size_t i = 0; i < STREAMS_MAX; i++) {
+		bool open = i < n && !streams[i].ended;
+
+		p[i] = (struct pollfd){ .fd = open ? vl_conn_fd(streams[i].conn) : -1, .events = POLLIN };
+		if (open && vl_pending(streams[i].conn))
+			return 0;
+	}
+	while (poll(p, STREAMS_MAX, -1) < 0)
+		if (errno != EINTR)
+			return complain(CTL_NO_DAEMON, "cannot wait for output: %s", strerror(errno));
+	return 0;
+}
+
+static bool is_readable(const struct vl_conn *conn)
+{
+	struct pollfd p = { .fd = vl_conn_fd(conn), .events = POLLIN };
+
+	return vl_pending(conn) || poll(&p, 1, 0) > 0;
+}
+
+int log_follow_all(struct log_stream *streams, size_t n)
+{
+	size_t open = n;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = log_follow_begin(&streams[i]);
+	while (rc == 0 && open) {
+		rc = await_any(streams, n);
+		open = 0;
+		for (size_t i = 0; rc == 0 && i < n; i++) {
+			if (!streams[i].ended && is_readable(streams[i].conn))
+				rc = log_follow_next(&streams[i]);
+			open += !streams[i].ended;
+		}
+	}
+	return rc;
+}

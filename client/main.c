@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* jobctl - the client of jobd. Finds the verb, reads its options, calls it. */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "help.h"
+#include "options.h"
+#include "status.h"
+#include "talk.h"
+#include "verbs.h"
+
+static int run_verb(const struct verb *v, struct options *o, int argc, char **argv)
+{
+	int rc = options_parse(o, v->name, v->opts, v->stop, argc, argv);
+
+	if (rc)
+		return rc;
+	if (o->help)
+		return help_verb(v);
+	if (o->n_args < v->min_args)
+		return complain(CTL_USAGE, "%s needs %s; usage: jobctl %s %s", v->name, v->min_args > o->n_args + 1 ? "more arguments"
+				: "an argument", v->name, v->args);
+	if (o->n_args > v->max_args)
+		return complain(CTL_USAGE, "%s does not take \"%s\"; usage: jobctl %s %s", v->name, o->args[v->max_args], v->name, v->args);
+	return v->fn(o);
+}
+
+static int unknown_verb(const char *name)
+{
+	const char *meant = verb_nearest(name);
+
+	if (meant)
+		return complain(CTL_USAGE, "there is no verb \"%s\"; did you mean \"%s\"?", name, meant);
+	return complain(CTL_USAGE, "there is no verb \"%s\"; jobctl --help lists them", name);
+}
+
+/* Options before the verb are those that all verbs have. Returns the index of the verb in argv, 0 if there is none, -1 on an error. */
+static int parse_before_verb(struct options *o, int argc, char **argv)
+{
+	int at = 1;
+
+	while (at < argc && argv[at][0] == '-' && argv[at][1]) {
+		int words = strcmp(argv[at], "--socket") == 0 && at + 1 < argc ? 2 : 1;
+
+		if (strcmp(argv[at], "--version") == 0)
+			argv[at] = argv[at] + 2;        /* the verb of that name */
+		else if (options_parse(o, "jobctl", options_common, OPTS_MIXED, words, argv + at) != 0)
+			return -1;
+		else
+			at += words;
+	}
+	return at < argc ? at : 0;
+}
+
+/* Data that could not be written is no success: a full disk must not look like an empty list. */
+static int flush_output(int rc)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+		return rc;
+	return rc ? rc : complain(CTL_JOB_FAILED, "cannot write to standard output: %s", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	const struct verb *v;
+	int at, rc;
+
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_IGN);
+	options_init(&o);
+	at = parse_before_verb(&o, argc, argv);
+	if (at < 0)
+		return CTL_USAGE;
+	if (at == 0)
+		return o.help ? help_all(stdout) : (help_all(stderr), CTL_USAGE);
+	if (strcmp(argv[at], "help") == 0)
+		return at + 1 < argc && verb_find(argv[at + 1]) ? help_verb(verb_find(argv[at + 1])) : help_all(stdout);
+	v = verb_find(argv[at]);
+	if (!v)
+		return unknown_verb(argv[at]);
+	rc = run_verb(v, &o, argc - at - 1, argv + at + 1);
+	options_done(&o);
+	return flush_output(rc);
+}

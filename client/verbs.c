@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "verbs.h"
+
+#include <string.h>
+
+#include "proto/nearest.h"
+
+#define JSON FLAG("json", 0, json, "print JSON, one object a line")
+#define FORMAT TEXT("format", 0, format, "FORMAT", "read the file as yaml, json, ndjson or lines instead of guessing")
+#define WORKERS INT("workers", 'j', workers, 1, 100000, "N", "jobs at once in this run; default: the CPUs")
+
+static const struct opt no_opts[] = { OPTS_END };
+static const struct opt json_opts[] = { JSON, OPTS_END };
+
+static const struct opt run_opts[] = {
+	TEXT("name", 'n', name, "NAME", "name of the run and path of its job; default: the program's base name"),
+	TEXT("command", 'c', shell, "COMMAND", "run COMMAND by /bin/sh -c instead of ARGV"),
+	FLAG("detach", 'd', detach, "print the run's number and do not wait"),
+	TEXT("key", 'k', key, "KEY", "idempotency: the same key and content is the same run"),
+	TEXT("cwd", 'C', cwd, "DIR", "working directory; default: the current one"),
+	LIST("env", 'e', env, "NAME=VALUE", "set a variable; the environment is built from empty"),
+	LIST("env-inherit", 'E', env_inherit, "NAME", "take a variable over from this environment"),
+	TEXT("stdin", 0, stdin_file, "FILE", "standard input of the job; default: /dev/null"),
+	SECONDS("timeout", 't', timeout_s, "TIME", "terminate the job after TIME"),
+	SECONDS("grace", 0, grace_s, "TIME", "from terminate to kill; default: 10"),
+	INT("retry", 'r', retry, 0, 1000000, "N", "try up to N times more if it fails"),
+	INT("priority", 'p', priority, INT32_MIN, INT32_MAX, "N", "smaller starts first"),
+	INT("nice", 0, nice, -20, 19, "N", "niceness of the process"),
+	TEXT("user", 'u', user, "USER", "run as USER, where the daemon may"),
+	TEXT("group", 'g', group, "GROUP", "run as GROUP, where the daemon may"),
+	TEXT("umask", 0, umask, "MODE", "umask of the process"),
+	LIST("label", 'l', label, "NAME=VALUE", "a label for filters"),
+	OPTS_END
+};
+
+static const struct opt submit_opts[] = {
+	TEXT("key", 'k', key, "KEY", "idempotency: the same key and content is the same run"),
+	TEXT("name", 'n', name, "NAME", "name of the run"),
+	WORKERS,
+	FLAG("open", 0, open, "a stream run: starts at once, more jobs by `jobctl add`, ends with `jobctl seal`"),
+	FLAG("wait", 'w', wait, "wait for the end; exit 0 or 1 as the run did"),
+	FLAG("follow", 'f', follow, "show the progress until the end; exit 0 or 1 as the run did"),
+	FORMAT,
+	OPTS_END
+};
+
+static const struct opt add_opts[] = { FORMAT, OPTS_END };
+
+static const struct opt ls_opts[] = {
+	JSON,
+	TEXT("state", 's', states, "STATE,...", "only those in one of these states"),
+	INT("limit", 'n', limit, 1, INT64_MAX, "N", "at most N"),
+	OPTS_END
+};
+
+static const struct opt tree_opts[] = {
+	JSON,
+	INT("limit", 'n', limit, 1, INT64_MAX, "N", "at most N jobs"),
+	OPTS_END
+};
+
+static const struct opt events_opts[] = {
+	JSON,
+	INT("since", 0, since, 0, INT64_MAX, "SEQ", "events after number SEQ; default: all there are"),
+	FLAG("follow", 'f', follow, "go on as they come, until the run has ended"),
+	OPTS_END
+};
+
+static const struct opt wait_opts[] = {
+	SECONDS("timeout", 't', timeout_s, "TIME", "give up after TIME, with exit status 5"),
+	FLAG("exit-code", 0, exit_code, "of one job: exit as it did (128+N for signal N)"),
+	JSON,
+	OPTS_END
+};
+
+static const struct opt logs_opts[] = {
+	FLAG("follow", 'f', follow, "go on until the attempt has ended"),
+	FLAG("out", 0, out, "only its standard output"),
+	FLAG("err", 0, err, "only its standard error"),
+	INT("attempt", 'a', attempt, 1, INT32_MAX, "N", "that attempt; default: the last one"),
+	OPTS_END
+};
+
+static const struct opt cancel_opts[] = {
+	FLAG("now", 0, now, "do not run the jobs with `when: finished` either"),
+	OPTS_END
+};
+
+static const struct opt retry_opts[] = {
+	FLAG("all", 'a', all, "take what was ok, too"),
+	OPTS_END
+};
+
+static const struct opt shutdown_opts[] = {
+	FLAG("drain", 0, drain, "start nothing more and wait for what runs"),
+	FLAG("kill", 0, kill, "cancel what runs"),
+	OPTS_END
+};
+
+static const struct opt plan_opts[] = {
+	FLAG("simulate", 0, simulate, "run it under virtual time with each job's duration_s"),
+	WORKERS,
+	JSON,
+	FORMAT,
+	OPTS_END
+};
+
+#define MANY 1000000
+const struct verb verbs[] = {
+	{ "run", "[-c COMMAND | -- ARGV...]", "run one job, wait, and exit as it did", cmd_run, run_opts, OPTS_STOP_AT_ARG, 0, MANY },
+	{ "submit", "FILE|-", "submit a run and print its number", cmd_submit, submit_opts, OPTS_MIXED, 1, 1 },
+	{ "add", "RUN FILE|-", "add jobs to an open run", cmd_add, add_opts, OPTS_MIXED, 2, 2 },
+	{ "seal", "RUN[/PATH]", "say that nothing more is added", cmd_seal, no_opts, OPTS_MIXED, 1, 1 },
+	{ "ls", "[RUN[/PATH]]", "list runs, or the jobs of a run", cmd_ls, ls_opts, OPTS_MIXED, 0, 1 },
+	{ "tree", "RUN[/PATH]", "draw the jobs of a run as a tree", cmd_tree, tree_opts, OPTS_MIXED, 1, 1 },
+	{ "show", "RUN[/PATH]", "all there is to know about a run or a job", cmd_show, json_opts, OPTS_MIXED, 1, 1 },
+	{ "why", "RUN[/PATH]", "why it waits, why it did not run, why it failed", cmd_why, json_opts, OPTS_MIXED, 1, 1 },
+	{ "follow", "RUN", "show the progress of a run until its end", cmd_follow, no_opts, OPTS_MIXED, 1, 1 },
+	{ "events", "[RUN]", "what happened, in order", cmd_events, events_opts, OPTS_MIXED, 0, 1 },
+	{ "wait", "RUN|RUN/PATH...", "wait until all of them have ended", cmd_wait, wait_opts, OPTS_MIXED, 1, MANY },
+	{ "logs", "RUN/PATH", "what a job has written", cmd_logs, logs_opts, OPTS_MIXED, 1, 1 },
+	{ "cancel", "RUN[/PATH]...", "end it now: terminate, then kill", cmd_cancel, cancel_opts, OPTS_MIXED, 1, MANY },
+	{ "hold", "RUN/PATH...", "keep a job from starting", cmd_hold, no_opts, OPTS_MIXED, 1, MANY },
+	{ "release", "RUN/PATH...", "let a held job start", cmd_release, no_opts, OPTS_MIXED, 1, MANY },
+	{ "pause", "RUN...", "start nothing more of a run", cmd_pause, no_opts, OPTS_MIXED, 1, MANY },
+	{ "resume", "RUN...", "go on with a paused run", cmd_resume, no_opts, OPTS_MIXED, 1, MANY },
+	{ "retry", "RUN[/PATH]...", "run again what failed and what needs it", cmd_retry, retry_opts, OPTS_MIXED, 1, MANY },
+	{ "rm", "RUN...", "forget a run that has ended", cmd_rm, no_opts, OPTS_MIXED, 1, MANY },
+	{ "status", "", "how the daemon is", cmd_status, json_opts, OPTS_MIXED, 0, 0 },
+	{ "stats", "", "the daemon's counters", cmd_stats, json_opts, OPTS_MIXED, 0, 0 },
+	{ "ping", "", "whether a daemon answers, and how fast", cmd_ping, json_opts, OPTS_MIXED, 0, 0 },
+	{ "shutdown", "", "end the daemon; jobs run on unless told otherwise", cmd_shutdown, shutdown_opts, OPTS_MIXED, 0, 0 },
+	{ "config", "check [FILE]", "check jobd.conf", cmd_config, no_opts, OPTS_MIXED, 1, 2 },
+	{ "plan", "FILE|-", "check a file and say what would run when, without a daemon", cmd_plan, plan_opts, OPTS_MIXED, 1, 1 },
+	{ "version", "", "print the version", cmd_version, no_opts, OPTS_MIXED, 0, 0 },
+	{ "bridge", "", "connect stdin and stdout to the daemon's socket", cmd_bridge, no_opts, OPTS_MIXED, 0, 0 },
+	{ "completion", "bash|zsh|fish", "print a completion script for a shell", cmd_completion, no_opts, OPTS_MIXED, 1, 1 },
+	{ .name = NULL }
+};
+
+const struct verb *verb_find(const char *name)
+{
+	for (const struct verb *v = verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+const char *verb_nearest(const char *name)
+{
+	struct nearest near;
+
+	nearest_init(&near, name);
+	for (const struct verb *v = verbs; v->name; v++)
+		nearest_offer(&near, v->name);
+	return nearest_get(&near);
+}
