@@ -78,6 +78,14 @@ static int open_db(struct store *st, struct store_error *err)
 	return 0;
 }
 
+/* What the last life left in the WAL moves to the database: store_wal.c wants to find one life in it. For lack of space it may stay. */
+static int new_log(struct store *st)
+{
+	int rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	return store_is_full(st, rc) ? SQLITE_OK : rc;
+}
+
 /* A file that is new gets its tables before it gets a WAL: so the file alone always says whose it is. */
 static int make_ready(struct store *st, struct store_error *err)
 {
@@ -90,6 +98,8 @@ static int make_ready(struct store *st, struct store_error *err)
 	if (sqlite3_exec(st->db, "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;",
 			 NULL, NULL, NULL))
 		return fail(st, "can not use a write-ahead log", err);
+	if (new_log(st))
+		return fail(st, "can not begin a new write-ahead log", err);
 	if (store_pragma(st->db, "PRAGMA synchronous", &cause) != 2)
 		return fail(st, "synchronous is not FULL: commits would not be durable", err);
 	st->page_size = (int)store_pragma(st->db, "PRAGMA page_size", &cause);
@@ -120,7 +130,7 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 {
 	enum store_file file;
 
-	if (store_check_file(st->path, &file, err) || (file == STORE_NEW && create(st, dir, err)) || open_db(st, err) ||
+	if (store_check_file(st->path, &file, err) || store_check_wal(st->path, err) || (file == STORE_NEW && create(st, dir, err)) || open_db(st, err) ||
 	    store_check_content(st->db, st->path, err) || make_ready(st, err) || prepare_all(st, err))
 		return -1;
 	if (sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL))

@@ -9,11 +9,16 @@
  *   loop:  store_post(op) ........ op->done(op) ..... store_op_free(op)
  *   store:        [ BEGIN exec exec exec COMMIT ]^
  *
- * When it commits: at once if an operation of the batch is urgent (a client or a free slot waits for it), else when 5 ms have passed since the
- * first or 256 operations are together. Queries are operations too: they see everything posted before them.
+ * When it commits: at once if an operation of the batch is urgent (a client or a free slot waits for it), else when 5 ms have passed
+ * since the first or 256 operations are together. A batch that takes longer than 20 ms to execute is cut, so that those behind it
+ * wait no longer than that. Queries are operations too: they see everything posted before them, and are always urgent.
  *
- * Errors. A commit that fails for want of space is rolled back and executed again, later, until it succeeds (store_trouble tells);
- * any other failure of a write or fsync ends the process: nothing is acknowledged, and the start recovers. An fsync is never repeated.
+ * Errors. A commit that fails for want of space is rolled back and executed again every 250 ms until it succeeds (store_trouble
+ * tells). Meanwhile writes queue up in order; queries but ST_LOAD_JOBS are answered out of their turn, from what is committed.
+ * Any other failure of a write or fsync ends the process, with a line in the log: nothing is acknowledged, and the start recovers.
+ * An fsync is never repeated. So does a breach of a rule of the tables (a number or a key used twice): a mistake of our own.
+ *
+ * Files: jobd.db and jobd.db-wal, mode 0600, in the state directory. What the tables are: store_schema.c.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -109,23 +114,25 @@ struct store_new_job {                  /* strings borrowed from the op's arena 
 
 enum store_kind {
 	ST_RUN_NEW,             /* in: run */
-	ST_RUN_SET,             /* in: run (state, sealed, stopped, paused, times, n_jobs, counts; name, key, hash, options unchanged) */
-	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events */
-	ST_JOBS_NEW,            /* in: id of the first, jobs, n_jobs (all WAITING) */
+	ST_RUN_SET,             /* in: run (all but name, key, hash, uid, gid, user_cwd, options). To a final state: behind the ends
+				 * of its jobs, for it bounds the search for the run's events */
+	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events. Gone at once, and the key free; the space
+				 * comes back later, in slices, also after a restart */
+	ST_JOBS_NEW,            /* in: id of the first, jobs (in the arena), n_jobs (all WAITING) */
 	ST_SEALED_DIR,          /* in: run.run, path: a directory of a stream is sealed */
 	ST_JOB_STATE,           /* in: id, job */
-	ST_ARM,                 /* in: id, job (state JT_STARTING, attempts, runner); out: text = spec */
+	ST_ARM,                 /* in: id, job (state JT_STARTING, attempts, runner); out: text = spec, text_len */
 	ST_END,                 /* in: id, job, attempt */
 	ST_EVENT,               /* in: event alone */
 	ST_RUNNER_NEW,          /* in: runner_id, boot_id; out: n = its number (an old one if known) */
 	ST_SETTING,             /* in: path = name, text = value */
 	/* queries */
-	ST_GET_ROWS,            /* in: ids, n_ids; out: rows (n_ids) */
-	ST_GET_JOB,             /* in: id; out: rows (1), text = spec, attempts, n_attempts (without outputs) */
+	ST_GET_ROWS,            /* in: ids, n_ids; out: rows (n_ids); a job that is not there looks like one that waits */
+	ST_GET_JOB,             /* in: id; out: rows (1), text = spec, attempts, n_attempts (without outputs); rows NULL: no such job */
 	ST_GET_OUTPUT,          /* in: id, attempt.attempt; out: attempts (1, with outputs), n_attempts 0 if there is none */
 	ST_GET_EVENTS,          /* in: since, run.run (0: all), limit; out: events, n_events (seq > since, ascending) */
 	ST_LOAD_JOBS,           /* in: run.run; row() is called for each job, on the store's thread, in index order; sealed directories then by dir() */
-	ST_BACKUP,              /* in: path; out: error */
+	ST_BACKUP,              /* in: path; out: error. Written beside it and renamed: replaces a file only by a whole one */
 	ST_N_KINDS
 };
 
@@ -142,6 +149,8 @@ struct store_load_row {                 /* borrowed for the call of row() */
 	struct store_job_state job;
 };
 
+/* The op owns what its pointers point to: what lies in the arena, and for all others memory of malloc, which store_op_free frees.
+ * A `done` that keeps something takes it and leaves NULL. */
 struct store_op {
 	struct mail mail;
 	uint8_t kind;
@@ -165,7 +174,7 @@ struct store_op {
 	uint64_t since;  size_t limit;
 	void (*row)(struct store_op *op, const struct store_load_row *row);
 	void (*dir)(struct store_op *op, const char *path);
-	char error[256];                /* of a query or backup; "" = none */
+	char error[256];                /* of a query (what it gives is then incomplete) or backup; "" = none */
 	bool answered;                  /* the store's own: not to be asked again when the batch is */
 };
 
@@ -176,9 +185,16 @@ void store_run_done(struct store_run *run);             /* frees its strings */
 struct store_error { char text[512]; };
 
 /*
- * store_open - open or create DIR/jobd.db, check it (application_id, user_version, quick_check, synchronous reads back as 2),
- * migrate it forward. NULL with *err: newer schema, not ours, damaged - the file is left untouched. The caller holds the lock
- * of the state directory. store_load* work until store_start, on the caller's thread.
+ * store_open - open or create DIR/jobd.db, check it, migrate it forward. The caller holds the lock of the state directory.
+ * store_load* and store_forget_bulks work until store_start, on the caller's thread.
+ *
+ * Returns NULL with *err: not a database, of another program, of a newer schema, damaged, in use, no space. The file and its log
+ * then have the bytes they had. Damaged is: a header or b-tree that is wrong (quick_check), acknowledged commits in the log behind
+ * a broken one, a database that is empty or gone while its log is not. quick_check reads every page, 2 ms a MB: above 128 MB only
+ * the small tables are checked, so that a million jobs are served soon after a start; the jobs of runs that go on are read anyway, and what
+ * else is damaged is found when it is read.
+ *
+ * synchronous=FULL is read back; a store on which a commit would not be durable is not opened.
  */
 struct store *store_open(const char *dir, struct store_error *err);
 struct store_heads { uint32_t next_run; uint64_t last_seq; };

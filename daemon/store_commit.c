@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,16 +27,14 @@ void store_raise(atomic_uint_fast64_t *max, int64_t value)
 /* Crash-only: nothing that is not committed was acknowledged, and the next start recovers. No handlers, no flushing. */
 void store_die(struct store *st, const char *what)
 {
-	int error = sqlite3_system_errno(st->db);
-
-	log_error("%s: %s: %s (%d, errno %d); nothing more is acknowledged, ending", st->path, what, sqlite3_errmsg(st->db),
-		  sqlite3_extended_errcode(st->db), error);
+	log_error("%s: %s: %s (%d; %s); nothing more is acknowledged, ending", st->path, what, sqlite3_errmsg(st->db),
+		  sqlite3_extended_errcode(st->db), strerror(st->failed_errno));
 	_exit(EXIT_FAILURE);
 }
 
 bool store_is_full(struct store *st, int rc)
 {
-	return (rc & 0xff) == SQLITE_FULL || (rc == SQLITE_IOERR_WRITE && sqlite3_system_errno(st->db) == EDQUOT);
+	return (rc & 0xff) == SQLITE_FULL || (rc == SQLITE_IOERR_WRITE && st->failed_errno == EDQUOT);
 }
 
 int store_begin(struct store *st)
@@ -71,8 +70,12 @@ void store_checkpoint(struct store *st)
 {
 	int64_t before = store_now_ns();
 	int pages, copied;
-	int rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+
+	st->failed_errno = errno;
 	if (rc == SQLITE_OK)
 		st->wal_pages = pages - copied;
 	else if (!store_is_full(st, rc))

@@ -31,6 +31,7 @@ struct store {
 	int64_t retry_at_ns;            /* no space: when to try again; 0: well */
 	int wal_pages;                  /* pages in the WAL that no checkpoint has copied */
 	int page_size;
+	int failed_errno;               /* errno as the last failing step left it: SQLite does not keep it for a commit */
 	/* belong to the loop's thread */
 	struct event *event;
 	pthread_t thread;
@@ -48,6 +49,7 @@ struct store {
 
 struct stmt {
 	sqlite3_stmt *s;
+	int *errno_of;                  /* where the errno of a failure goes */
 	int i;
 };
 struct stmt stmt_of(struct store *st, enum sql q);
@@ -86,10 +88,11 @@ _Noreturn void store_die(struct store *st, const char *what);
 int64_t store_now_ns(void);
 void store_raise(atomic_uint_fast64_t *max, int64_t value);     /* only the store's thread writes */
 
-/* ---- store_check.c: what is in the folder, before anything is opened; 0, or -1 with *err -------------------------- */
+/* ---- store_check.c: what is in the folder, before anything is written; 0, or -1 with *err ------------------------- */
 
 enum store_file { STORE_NEW, STORE_THERE };
 int store_check_file(const char *path, enum store_file *ret, struct store_error *err);
+int store_check_wal(const char *path, struct store_error *err);         /* store_wal.c */
 int store_check_content(sqlite3 *db, const char *path, struct store_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Prepared statements: parameters are bound and columns read one after the other, so that the order of the calls is the order in
  * the text. A bind fails only for want of memory or by our own mistake; both end the process. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 struct stmt stmt_of(struct store *st, enum sql q)
 {
-	return (struct stmt){ .s = st->stmts[q] };
+	return (struct stmt){ .s = st->stmts[q], .errno_of = &st->failed_errno };
 }
 
 static void must(int rc)
@@ -47,8 +48,14 @@ void put_blob(struct stmt *s, const void *v, size_t len)
 
 int stmt_row(struct stmt *s)
 {
+	int rc;
+
 	s->i = 0;
-	return sqlite3_step(s->s);
+	errno = 0;
+	rc = sqlite3_step(s->s);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		*s->errno_of = errno;
+	return rc;
 }
 
 int stmt_end(struct stmt *s)

@@ -209,6 +209,51 @@ START_TEST(an_emptied_database_is_not_made_anew_beside_its_log)
 }
 END_TEST
 
+/* A byte of the n-th frame from the end of the log. */
+static void break_frame(const char *wal, const struct bytes *log, long n)
+{
+	char byte = 1;
+
+	overwrite(wal, (long)log->n - n * (4096 + 24) + 300, &byte, 1);
+}
+
+START_TEST(a_log_that_breaks_before_acknowledged_commits_is_reported)
+{
+	char wal[PATH_MAX + 8];
+	struct bytes log, after;
+
+	some_store_killed();
+	snprintf(wal, sizeof(wal), "%s-wal", kit_db);
+	log = slurp(wal);
+	break_frame(wal, &log, (long)log.n / 4120 / 2);
+	free(log.p);
+	log = slurp(wal);
+	assert_refused("acknowledged commits stand behind a broken one");
+	after = slurp(wal);
+	ck_assert_uint_eq(after.n, log.n);
+	ck_assert_mem_eq(after.p, log.p, log.n);
+	free(log.p);
+	free(after.p);
+}
+END_TEST
+
+/* As after a power loss: the commit that was being written is gone, those before it are there. */
+START_TEST(a_log_with_a_torn_end_is_read_up_to_it)
+{
+	char wal[PATH_MAX + 8];
+	struct bytes log;
+
+	some_store_killed();
+	snprintf(wal, sizeof(wal), "%s-wal", kit_db);
+	log = slurp(wal);
+	break_frame(wal, &log, 1);
+	free(log.p);
+	kit_open();
+	kit_close();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM jobs"), 1800);
+}
+END_TEST
+
 static void count_row(struct store_op *op, const struct store_load_row *row)
 {
 	op->n += row->path_len < 100;
@@ -363,6 +408,8 @@ static TCase *refusals(void)
 	tcase_add_test(tc, damaged_pages_are_reported);
 	tcase_add_test(tc, a_truncated_database_is_reported);
 	tcase_add_test(tc, an_emptied_database_is_not_made_anew_beside_its_log);
+	tcase_add_test(tc, a_log_that_breaks_before_acknowledged_commits_is_reported);
+	tcase_add_test(tc, a_log_with_a_torn_end_is_read_up_to_it);
 	tcase_add_test(tc, random_damage_never_crashes_the_start);
 	return tc;
 }
