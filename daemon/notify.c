@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Notify: see notify.h; sd_notify(3) and sd_listen_fds(3) describe the protocols. */
+#include "notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The address in $NOTIFY_SOCKET: a path, or with a leading '@' an abstract name. Returns its length, or -1 with errno. */
+static int notify_address(const char *name, struct sockaddr_un *ret)
+{
+	size_t len = strlen(name);
+
+	if ((name[0] != '/' && name[0] != '@') || len < 2 || len >= sizeof(ret->sun_path)) {
+		errno = EINVAL;
+		return -1;
+	}
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(ret->sun_path, name, len);
+	if (name[0] == '@')
+		ret->sun_path[0] = '\0';
+	return (int)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+static int send_to(const struct sockaddr_un *addr, int addr_len, const char *text, size_t len)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int saved;
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = sendto(fd, text, len, MSG_NOSIGNAL, (const struct sockaddr *)addr, (socklen_t)addr_len);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return n < 0 ? -1 : 0;
+}
+
+int notify_send(const char *fmt, ...)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr;
+	char text[512];
+	va_list ap;
+	int addr_len, len;
+
+	if (!name)
+		return 0;
+	addr_len = notify_address(name, &addr);
+	if (addr_len < 0)
+		return -1;
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (len < 0 || (size_t)len >= sizeof(text)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return send_to(&addr, addr_len, text, (size_t)len);
+}
+
+/* A number in the environment; -1 when it is absent or not one. */
+static long env_number(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long n;
+
+	if (!text || *text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	n = strtol(text, &end, 10);
+	return errno || *end ? -1 : n;
+}
+
+int notify_listen_fds(void)
+{
+	long pid = env_number("LISTEN_PID"), n = env_number("LISTEN_FDS");
+
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	if (pid != getpid() || n <= 0 || n > INT_MAX - NOTIFY_LISTEN_START)
+		return 0;
+	for (int fd = NOTIFY_LISTEN_START; fd < NOTIFY_LISTEN_START + (int)n; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return 0;
+	return (int)n;
+}

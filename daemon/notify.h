@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Notify - what a service under systemd says and is given: the readiness datagram and passed sockets. Without systemd: no-ops. */
+#ifndef NOTIFY_H
+#define NOTIFY_H
+
+/*
+ * notify_send - send a state ("READY=1\nSTATUS=...") to $NOTIFY_SOCKET. 0 when sent or when nobody asked for it, else -1 with
+ * errno. Never blocks; losing a status is no reason to stop.
+ */
+int notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#define NOTIFY_LISTEN_START 3
+/*
+ * notify_listen_fds - how many sockets were passed ($LISTEN_FDS), the first at descriptor NOTIFY_LISTEN_START. They are made
+ * close-on-exec and the variables are removed, so that no child takes them for its own. 0: none. Call once, early.
+ */
+int notify_listen_fds(void);
+
+#endif
