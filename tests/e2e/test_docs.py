@@ -5,6 +5,7 @@
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 
 import kit
@@ -54,6 +55,21 @@ class Documents(unittest.TestCase):
                 for target in re.findall(r"\]\(([^)#:]+)\)", f.read()):
                     with self.subTest(os.path.basename(path), target=target):
                         self.assertTrue(os.path.exists(os.path.join(os.path.dirname(path), target)))
+
+    def test_the_sample_configuration_and_its_manual_have_every_key(self):
+        with open(os.path.join(kit.SOURCE, "lib/proto/conf.h"), encoding="utf-8") as f:
+            fields = re.findall(r"^\t[^/]*\b(\w+);", re.search(r"struct conf \{(.*?)\n\};", f.read(), re.S).group(1), re.M)
+        with open(os.path.join(kit.SOURCE, "etc/jobd.conf"), encoding="utf-8") as f:
+            sample = re.sub(r"^#(?=\w+ = )", "", f.read(), flags=re.M)
+        with open(os.path.join(kit.SOURCE, "doc/jobd.conf.5"), encoding="utf-8") as f:
+            manual = re.findall(r"^\.It Ic (\w+)$", f.read(), re.M)
+        self.assertEqual(fields, re.findall(r"^(\w+) = ", sample, re.M))
+        self.assertEqual(fields, manual)
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(sample)
+            f.flush()
+            done = subprocess.run([kit.JOBCTL, "config", "check", f.name], capture_output=True, text=True)
+        self.assertEqual(0, done.returncode, done.stderr)
 
     def test_the_readme_has_its_two_commands(self):
         with open(os.path.join(kit.SOURCE, "README.md"), encoding="utf-8") as f:
