@@ -8,7 +8,7 @@
 
 #include "escape.h"
 
-static void say(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static void say(const char *fmt, va_list ap)
 {
 	struct buf line = { 0 };
 	char *text;
