@@ -61,7 +61,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 		server_arm_turn(srv);
 }
 
-/* Heartbeats, and the end of clients that had said they send no more. */
+/* Heartbeats, and the end of clients from which nothing is read any more, or not now: reading is how others are noticed to go. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *srv = arg;
@@ -71,7 +71,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	TAILQ_FOREACH(s, &srv->sessions, link) {
-		if (s->eof)
+		if (s->eof || s->n_calls >= SERVER_PIPELINE)
 			session_check_hangup(s);
 		TAILQ_FOREACH(c, &s->calls, link)
 			call_beat(c, now_ms);

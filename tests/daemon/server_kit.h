@@ -38,8 +38,8 @@ size_t kit_hear_end(int fd);
 void kit_hear(int fd, const char *text);        /* the next bytes are this message and its NUL */
 
 struct vl_conn *kit_open(void);
-/* kit_call - params: JSON text or NULL. Returns the reply's parameters as text, with the error's name and a blank before it if there is one.
- * Valid until the next call. */
+/* kit_call - params: JSON text or NULL. Returns the reply's parameters as text, the error's name and a blank before them if it is one, and
+ * " ..." behind them if it continues. Valid until the next call. */
 const char *kit_call(struct vl_conn *c, const char *method, const char *params, unsigned flags);
 const char *kit_recv(struct vl_conn *c);
 void kit_send(struct vl_conn *c, const char *method, const char *params, unsigned flags);

@@ -244,6 +244,22 @@ START_TEST(a_half_closed_client_that_goes_later_is_noticed)
 }
 END_TEST
 
+START_TEST(a_client_with_too_many_calls_that_goes_is_noticed)
+{
+	struct vl_conn *c, *other;
+
+	kit_start(&(struct server_opts){ .heartbeat_s = 1 }, 0);
+	c = kit_open();
+	other = kit_open();
+	for (int i = 0; i < SERVER_PIPELINE + 1; i++)
+		kit_send(c, "org.test.Park", NULL, VL_PLAIN);
+	ck_assert_str_eq(kit_call(other, "org.test.Wait", "{\"parked\":64}", VL_PLAIN), "{}");
+	vl_close(c);
+	ck_assert_str_eq(kit_call(other, "org.test.Wait", "{\"aborted\":64}", VL_PLAIN), "{}");
+	vl_close(other);
+}
+END_TEST
+
 /* ---- malformed input ------------------------------------------------------------------------------------------------ */
 
 static const struct bad {
@@ -710,6 +726,7 @@ static void add_order(Suite *suite)
 	tcase_add_test(tc, a_client_that_goes_aborts_its_calls);
 	tcase_add_test(tc, half_closed_clients_get_their_answers);
 	tcase_add_test(tc, a_half_closed_client_that_goes_later_is_noticed);
+	tcase_add_test(tc, a_client_with_too_many_calls_that_goes_is_noticed);
 }
 
 static void add_malformed(Suite *suite)

@@ -262,7 +262,8 @@ END_TEST
 
 START_TEST(base64_takes_one_spelling_only)
 {
-	static const char *const bad[] = { "A", "AA", "AAA", "A===", "====", "AA=A", "AB==", "AAB=", "AA=", "AAAA====", "AA==AAAA", "A-_A", " AAA" };
+	static const char *const bad[] = { "A", "AA", "AAA", "A===", "====", "AA=A", "AB==", "AAB=", "AA=", "AAAA====", "AA==AAAA", "A-_A",
+					   " AAA" };
 	unsigned char to[16];
 	size_t n;
 
