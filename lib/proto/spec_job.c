@@ -195,15 +195,17 @@ static void take_stdin(struct job_in *in)
 	in->job.stdin_text = in->in.text;
 }
 
-static int check_retry(struct spec_job *job, const struct spec_job *base, struct spec_error *err)
+/* Bounds are put in order in a job, not in defaults: what a job says may be right for those that it leaves as they are. */
+static int check_retry(struct spec_job *job, bool is_defaults, struct spec_error *err)
 {
+	struct jt_retry_policy checked = job->retry;
 	struct jt_error jerr;
 
 	job->has_retry_on_exit = !spec_set_empty(&job->retry_on_exit);
-	if (!memcmp(&job->retry, &base->retry, sizeof(job->retry)))
-		return 0;
-	if (jt_retry_check(&job->retry, &jerr) < 0)
+	if (jt_retry_check(&checked, &jerr) < 0)
 		return spec_fail(err, jerr.code, job->path, "retry", "%s", jerr.text);
+	if (!is_defaults)
+		job->retry = checked;
 	return 0;
 }
 
@@ -257,7 +259,7 @@ int spec_job_overlay(const json_t *obj, const char *below, const char *barrier, 
 	take_stdin(&in);
 	if (take_command(&in, err) < 0 || take_env(&in, a, err) < 0 || take_labels(&in, a, err) < 0)
 		return -1;
-	if (check_retry(&in.job, job, err) < 0 || check_statuses(&in.job, err) < 0)
+	if (check_retry(&in.job, below != NULL, err) < 0 || check_statuses(&in.job, err) < 0)
 		return -1;
 	*job = in.job;
 	return 0;
