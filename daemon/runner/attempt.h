@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attempt - one try of a job, from its START to its ACK, and the table of all of them.
+ *
+ *   QUEUED -> RUNNING -> ENDED -> (acknowledged: freed)        QUEUED -> ENDED (it could not be spawned)
+ *
+ * Made, listed and freed by the main thread. From NOTE_START to NOTE_ENDED the worker owns the part that says so; what
+ * it writes to `end` the main thread reads only after the note that tells of it.
+ */
+#ifndef RUNNER_ATTEMPT_H
+#define RUNNER_ATTEMPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "mailbox.h"
+#include "order.h"
+#include "proto/runner_msg.h"
+
+/* What main thread and workers tell each other. A note belongs to its attempt, but for kills, which are made for the occasion. */
+enum note_kind {
+	NOTE_START,             /* main -> worker: spawn it */
+	NOTE_KILL,              /* main -> worker: see kill_note; comes back to main when it has been dealt with */
+	NOTE_STARTED,           /* worker -> main: it runs; left out when it ended within moments */
+	NOTE_ENDED,             /* worker -> main: the worker knows nothing of it any more */
+	NOTE_LEAVE,             /* main -> worker: end the thread */
+};
+
+struct note {
+	struct mail mail;       /* first */
+	enum note_kind kind;
+	struct attempt *about;
+};
+
+struct kill_note {
+	struct note note;       /* first */
+	uint32_t grace_ms;
+};
+
+enum news { NEWS_NONE, NEWS_INVENTORY, NEWS_CHANGED };
+
+struct attempt {
+	struct rm_end end;
+	uint32_t grace_ms;
+
+	/* the worker's */
+	struct order *order;                    /* until it has been spawned */
+	int pidfd;                              /* -1: does not run */
+	int64_t started_ns, due_ns;             /* monotonic; due: next act of the escalation */
+	size_t due_at;                          /* place in the heap; SIZE_MAX: nowhere */
+	bool told_to_end;                       /* TERM has been sent; KILL is next */
+	bool fresh;                             /* in the list of those whose start has not been told */
+	TAILQ_ENTRY(attempt) fresh_link;
+	struct kill_note *early_kill;           /* came before the spawn */
+
+	/* between the threads */
+	struct note start, started, ended;
+
+	/* the main thread's */
+	unsigned worker;                        /* its number */
+	bool has_started, has_ended, acked;
+	unsigned n_kills;                       /* kill notes that are under way */
+	enum news news;                         /* why it is in the queue of what jobd is to be told */
+	TAILQ_ENTRY(attempt) news_link;
+	struct attempt *hash_next;
+	LIST_ENTRY(attempt) all_link;
+};
+
+TAILQ_HEAD(attempt_queue, attempt);
+LIST_HEAD(attempt_list, attempt);
+
+struct attempt_table {
+	struct attempt **slots;
+	size_t n_slots, n;                      /* n_slots: a power of two */
+	struct attempt_list all;
+};
+
+void attempts_init(struct attempt_table *t);
+/* attempts_find - NULL: there is none. O(1). */
+struct attempt *attempts_find(const struct attempt_table *t, uint64_t job, uint32_t attempt);
+/* attempts_add - a new attempt, QUEUED; it takes the order over. There is none of this job and number. */
+struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st, struct order *order);
+/* attempts_remove - forget and free it. */
+void attempts_remove(struct attempt_table *t, struct attempt *a);
+void attempts_done(struct attempt_table *t);
+
+#endif

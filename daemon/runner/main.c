@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jobd-runner - runs jobs for jobd, and outlives it. See runner.h for the parts, lib/proto/runner_msg.h for what is said.
+ *
+ * All signals are blocked in all threads and have their default action: what concerns us is read from a descriptor, and a child needs
+ * to undo nothing but the mask. (So SIGPIPE and SIGXFSZ are as good as ignored here, and are not ignored in jobs.)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "notify.h"
+#include "runner.h"
+
+#define EVENTS_A_TURN 16
+#define WORKERS_MAX 256
+#define FDS_A_JOB 4             /* at most, and only until it has been spawned: stdout, stderr, stdin; then its pidfd */
+#define FDS_RESERVED 96         /* what is ours: sockets, workers, a packet's descriptors */
+#define LEAVE_PATIENCE_S 5      /* for the last acknowledgements, once everything has been ended */
+
+struct options {
+	const char *socket, *state;
+	long workers, idle_exit_s;
+	long ready_fd;
+	long allow_uid;
+};
+
+static const char usage[] =
+	"usage: jobd-runner --socket PATH --state DIR [--workers N] [--idle-exit SECONDS] [--allow-uid N]\n"
+	"                   [--log-level error|warn|info|debug] [--ready-fd N]\n"
+	"Runs jobs for jobd. Started by jobd or by systemd, not by hand.\n"
+	"  --idle-exit  leave after so long without a job and without jobd (30; 0: never)\n"
+	"  --allow-uid  a user beside root and our own who may connect\n";
+
+static void __attribute__((noreturn)) usage_error(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
+
+static long parse_number(const char *option, const char *text, long min, long max)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || *end || n < min || n > max) {
+		fprintf(stderr, "jobd-runner: %s takes a number from %ld to %ld, got \"%s\"\n", option, min, max, text);
+		exit(2);
+	}
+	return n;
+}
+
+static void parse_log_level(const char *text)
+{
+	enum log_level level;
+
+	if (log_level_parse(text, &level) < 0) {
+		fprintf(stderr, "jobd-runner: --log-level takes error, warn, info or debug, got \"%s\"\n", text);
+		exit(2);
+	}
+	log_set_level(level);
+}
+
+static void parse_option(int c, struct options *o)
+{
+	switch (c) {
+	case 's':
+		o->socket = optarg;
+		break;
+	case 'd':
+		o->state = optarg;
+		break;
+	case 'w':
+		o->workers = parse_number("--workers", optarg, 1, WORKERS_MAX);
+		break;
+	case 'i':
+		o->idle_exit_s = parse_number("--idle-exit", optarg, 0, 1000000);
+		break;
+	case 'r':
+		o->ready_fd = parse_number("--ready-fd", optarg, 1, 1000000);
+		break;
+	case 'u':
+		o->allow_uid = parse_number("--allow-uid", optarg, 0, UINT32_MAX - 1L);
+		break;
+	case 'l':
+		parse_log_level(optarg);
+		break;
+	case 'h':
+		fputs(usage, stdout);
+		exit(0);
+	default:
+		usage_error();
+	}
+}
+
+static struct options parse_options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"socket", required_argument, NULL, 's'}, {"state", required_argument, NULL, 'd'},
+		{"workers", required_argument, NULL, 'w'}, {"idle-exit", required_argument, NULL, 'i'},
+		{"ready-fd", required_argument, NULL, 'r'}, {"allow-uid", required_argument, NULL, 'u'},
+		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0},
+	};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct options o = {.workers = cpus < 2 ? 2 : cpus > WORKERS_MAX ? WORKERS_MAX : cpus, .idle_exit_s = 30, .ready_fd = -1,
+			    .allow_uid = -1};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+		parse_option(c, &o);
+	if (!o.socket || !o.state || optind != argc)
+		usage_error();
+	return o;
+}
+
+/* ---- the process ---- */
+
+static void __attribute__((noreturn)) fail(const char *what)
+{
+	log_error("%s: %s", what, strerror(errno));
+	exit(1);
+}
+
+/* 0, 1 and 2 are open, so that no descriptor of a job ever is one of them. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd < 0)
+		exit(1);
+	close(fd);
+}
+
+static int block_signals(void)
+{
+	sigset_t all, ours;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);   /* what cannot be changed says EINVAL and is as it should be */
+	sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
+		return -1;
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	return signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void read_boot_id(uint8_t id[16])
+{
+	char text[64] = "";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	unsigned byte;
+	int n = 0;
+
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	if (f)
+		fclose(f);
+	for (const char *c = text; n < 16 && sscanf(c, "%2x", &byte) == 1; n++) {
+		id[n] = (uint8_t)byte;
+		c += c[2] == '-' ? 3 : 2;
+	}
+}
+
+static uint32_t capacity_of(rlim_t nofile)
+{
+	rlim_t n = nofile > FDS_RESERVED + FDS_A_JOB ? (nofile - FDS_RESERVED) / FDS_A_JOB : 1;
+
+	return n > 1000000 ? 1000000 : (uint32_t)n;
+}
+
+/* ---- signals, leaving ---- */
+
+static void take_signal(struct runner *r, struct source *s, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(s->fd, &si, sizeof(si)) == sizeof(si)) {
+		if (r->stopping)
+			continue;
+		log_info("signal %u: ending %zu jobs, then leaving", si.ssi_signo, r->n_running);
+		notify_send("STOPPING=1\nSTATUS=Ending %zu jobs", r->n_running);
+		r->stopping = true;
+		orders_end_all(r);
+	}
+}
+
+static int64_t now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+/* What has ended and is not acknowledged is worth waiting for, unless we are told to go and nobody comes to ask. */
+static bool may_leave(const struct runner *r)
+{
+	if (r->stopping && !r->n_running && !r->peer)
+		return true;
+	return (r->stopping || r->quit) && !r->attempts.n;
+}
+
+/* Seconds until we leave if nothing happens any more; -1: never. */
+static int64_t patience_s(const struct runner *r, long idle_exit_s)
+{
+	if (r->stopping)
+		return r->n_running ? -1 : LEAVE_PATIENCE_S;
+	return r->attempts.n || r->peer || !idle_exit_s ? -1 : idle_exit_s;
+}
+
+static void turn(struct runner *r, const struct epoll_event *ev, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct source *s = ev[i].data.ptr;
+
+		s->ready(r, s, ev[i].events);
+	}
+	report_flush(r);
+	peer_bury(r);
+}
+
+static void loop(struct runner *r, long idle_exit_s)
+{
+	struct epoll_event ev[EVENTS_A_TURN];
+	int64_t idle_since = now_s();
+
+	while (!may_leave(r)) {
+		int64_t patience = patience_s(r, idle_exit_s), left = patience - (now_s() - idle_since);
+		int n;
+
+		if (patience >= 0 && left <= 0)
+			return;
+		n = epoll_wait(r->epoll, ev, EVENTS_A_TURN, patience < 0 ? -1 : (int)left * 1000);
+		if (n < 0 && errno != EINTR)
+			log_die("epoll_wait: %s", strerror(errno));
+		if (n > 0) {
+			turn(r, ev, n);
+			idle_since = now_s();
+		}
+	}
+}
+
+/* ---- life ---- */
+
+static void start_workers(struct runner *r, long n)
+{
+	r->workers = calloc((size_t)n, sizeof(struct worker *));
+	r->loads = calloc((size_t)n, sizeof(unsigned));
+	if (!r->workers || !r->loads)
+		fail("workers");
+	for (; r->n_workers < (unsigned)n; r->n_workers++) {
+		r->workers[r->n_workers] = worker_new(&r->base, r->box);
+		if (!r->workers[r->n_workers])
+			fail("cannot start a worker thread");
+	}
+}
+
+static void open_socket(struct runner *r, const struct options *o)
+{
+	int rc, passed = notify_listen_fds();
+
+	if (passed > 1) {
+		log_error("%d sockets were passed, one is wanted", passed);
+		exit(1);
+	}
+	if (passed) {
+		if (listen_passed(NOTIFY_LISTEN_START, &r->listener) < 0)
+			fail("the passed descriptor is not a listening SOCK_SEQPACKET socket");
+		return;
+	}
+	rc = listen_at(o->socket, r->allow_uid, &r->listener);
+	if (rc > 0) {
+		log_info("another runner serves %s; nothing to do", o->socket);
+		exit(0);
+	}
+	if (rc < 0)
+		fail(o->socket);
+}
+
+static void watch_sources(struct runner *r, int signal_fd)
+{
+	r->accept_source = (struct source){.fd = r->listener.fd, .ready = peer_accept};
+	r->mail_source = (struct source){.fd = mailbox_fd(r->box), .ready = orders_mail};
+	r->signal_source = (struct source){.fd = signal_fd, .ready = take_signal};
+	if (watch_source(r, &r->accept_source) < 0 || watch_source(r, &r->mail_source) < 0 || watch_source(r, &r->signal_source) < 0)
+		fail("epoll_ctl");
+}
+
+static void tell_ready(const struct runner *r, const struct options *o)
+{
+	log_info("serving %s for up to %u jobs at once, %u workers", o->socket, r->capacity, r->n_workers);
+	notify_send("READY=1\nSTATUS=Serving up to %u jobs at once", r->capacity);
+	if (o->ready_fd < 0)
+		return;
+	if (write((int)o->ready_fd, "ready\n", 6) != 6)
+		log_warn("--ready-fd %ld: %s", o->ready_fd, strerror(errno));
+	close((int)o->ready_fd);
+}
+
+static void start(struct runner *r, const struct options *o)
+{
+	int signal_fd = block_signals();
+
+	if (signal_fd < 0)
+		fail("signals");
+	r->allow_uid = o->allow_uid < 0 ? NO_UID : (uid_t)o->allow_uid;
+	open_socket(r, o);
+	syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+	if (child_base_init(&r->base) < 0)
+		fail("limits");
+	r->capacity = capacity_of(child_raise_nofile());
+	if (getrandom(r->runner_id, sizeof(r->runner_id), 0) != sizeof(r->runner_id))
+		fail("getrandom");
+	read_boot_id(r->boot_id);
+	attempts_init(&r->attempts);
+	TAILQ_INIT(&r->news);
+	LIST_INIT(&r->conns);
+	r->epoll = epoll_create1(EPOLL_CLOEXEC);
+	r->box = mailbox_new(0);
+	if (r->epoll < 0 || !r->box)
+		fail("the loop");
+	start_workers(r, o->workers);
+	watch_sources(r, signal_fd);
+}
+
+/* Everything has ended, so the workers have nothing left; a kill that came too late may still be on its way back. */
+static void finish(struct runner *r)
+{
+	struct conn *c;
+
+	listen_close(&r->listener);
+	LIST_FOREACH(c, &r->conns, link)
+		peer_drop(r, c, "leaving");
+	peer_bury(r);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		worker_free(r->workers[i]);
+	orders_mail(r, NULL, 0);
+	mailbox_free(r->box);
+	if (r->attempts.n)
+		log_warn("leaving with %zu ends that nobody acknowledged", r->attempts.n);
+	attempts_done(&r->attempts);
+	free(r->workers);
+	free(r->loads);
+	close(r->signal_source.fd);
+	close(r->base.null_fd);
+	close(r->epoll);
+}
+
+int main(int argc, char **argv)
+{
+	static struct runner r;
+	struct options o;
+
+	open_standard_fds();
+	o = parse_options(argc, argv);
+	start(&r, &o);
+	tell_ready(&r, &o);
+	loop(&r, o.idle_exit_s);
+	log_info("leaving");
+	finish(&r);
+	return 0;
+}

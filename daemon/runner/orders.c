@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* Orders: see runner.h. Between jobd's messages and the workers' notes stands the table of attempts. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "log.h"
+#include "runner.h"
+
+/* The worker with the least to do; among equals in turn. */
+static unsigned pick_worker(struct runner *r)
+{
+	unsigned best = r->next_worker;
+
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		unsigned w = (r->next_worker + i) % r->n_workers;
+
+		if (r->loads[w] < r->loads[best])
+			best = w;
+	}
+	r->next_worker = (best + 1) % r->n_workers;
+	return best;
+}
+
+static void refuse(struct runner *r, struct attempt *a, int code)
+{
+	order_free(a->order);
+	a->order = NULL;
+	a->end.how = RM_AGAIN;
+	a->end.stage = RM_AT_FORK;
+	a->end.code = code;
+	a->end.ended_at_us = (int64_t)time(NULL) * 1000000;
+	a->has_ended = true;
+	report_news(r, a);
+}
+
+void orders_start(struct runner *r, struct rm_start *st)
+{
+	struct order *o = order_new(st);
+	struct attempt *a;
+
+	if (!o)
+		log_die("no memory for an order");
+	if (attempts_find(&r->attempts, st->job, st->attempt)) {
+		log_info("repeated start of run %" PRIu64 " job %" PRIu64 " attempt %" PRIu32 " dropped", st->job >> 32,
+			 st->job & UINT32_MAX, st->attempt);
+		order_free(o);
+		return;
+	}
+	a = attempts_add(&r->attempts, st, o);
+	if (r->stopping || r->n_running >= r->capacity) {
+		refuse(r, a, r->stopping ? ESHUTDOWN : EMFILE);
+		return;
+	}
+	a->worker = pick_worker(r);
+	r->loads[a->worker]++;
+	r->n_running++;
+	worker_post(r->workers[a->worker], &a->start);
+}
+
+static void post_kill(struct runner *r, struct attempt *a, uint32_t grace_ms)
+{
+	struct kill_note *k = malloc(sizeof(*k));
+
+	if (!k)
+		log_die("no memory for a kill");
+	*k = (struct kill_note){.note = {.kind = NOTE_KILL, .about = a}, .grace_ms = grace_ms};
+	a->n_kills++;
+	worker_post(r->workers[a->worker], &k->note);
+}
+
+/* Of something unknown: its end has been acknowledged, or it never came here. */
+void orders_kill(struct runner *r, const struct rm_kill *k)
+{
+	struct attempt *a = attempts_find(&r->attempts, k->job, k->attempt);
+
+	if (a && !a->has_ended)
+		post_kill(r, a, k->grace_ms);
+}
+
+void orders_end_all(struct runner *r)
+{
+	struct attempt *a;
+
+	LIST_FOREACH(a, &r->attempts.all, all_link)
+		if (!a->has_ended)
+			post_kill(r, a, a->grace_ms);
+}
+
+/* Its end is acknowledged and no note about it is under way. */
+static void forget_if_done(struct runner *r, struct attempt *a)
+{
+	if (!a->acked || a->n_kills)
+		return;
+	report_forget(r, a);
+	attempts_remove(&r->attempts, a);
+}
+
+/* Only an end can be acknowledged: before it there is nothing that jobd could have committed. */
+void orders_ack(struct runner *r, const struct rm_ack *ack)
+{
+	struct attempt *a = attempts_find(&r->attempts, ack->job, ack->attempt);
+
+	if (!a || !a->has_ended)
+		return;
+	a->acked = true;
+	forget_if_done(r, a);
+}
+
+static void note_ended(struct runner *r, struct attempt *a)
+{
+	a->has_ended = true;
+	r->loads[a->worker]--;
+	r->n_running--;
+	report_news(r, a);
+}
+
+static void take_note(struct runner *r, struct note *n)
+{
+	struct attempt *a = n->about;
+
+	switch (n->kind) {
+	case NOTE_STARTED:
+		a->has_started = true;
+		report_news(r, a);
+		break;
+	case NOTE_ENDED:
+		note_ended(r, a);
+		break;
+	case NOTE_KILL:
+		free(n);
+		a->n_kills--;
+		forget_if_done(r, a);
+		break;
+	case NOTE_START:
+	case NOTE_LEAVE:
+		log_die("a note that no worker sends");
+	}
+}
+
+void orders_mail(struct runner *r, struct source *s, uint32_t events)
+{
+	struct mail *next;
+
+	(void)s;
+	(void)events;
+	for (struct mail *m = mailbox_take(r->box); m; m = next) {
+		next = m->next;
+		take_note(r, (struct note *)m);
+	}
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/* Worker: see worker.h. One turn of its loop: what has happened, what is due, then at most one spawn, which takes longest. */
+#include "worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "due.h"
+#include "log.h"
+
+#define BATCH 64
+#define NS_PER_MS INT64_C(1000000)
+/* A start is told when the job is this old: of the many that are over by then the end says everything, at the price of one message. */
+#define FRESH_NS (5 * NS_PER_MS)
+
+struct worker {
+	pthread_t thread;
+	struct mailbox *in, *to;
+	const struct child_base *base;
+	int epoll;
+	bool leaving;
+	struct mail *orders, **orders_tail;     /* attempts to spawn, in order */
+	struct attempt_queue fresh;             /* running, oldest first, their start not yet told */
+	struct due due;
+};
+
+static int64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void tell(struct worker *w, struct note *n)
+{
+	if (!mailbox_post(w->to, &n->mail))
+		log_die("the main thread's mailbox is bounded");
+}
+
+/* ---- the end ---- */
+
+/* Numbers only, and memory that is there: between reap and report nothing can fail. */
+static void fill_end(struct attempt *a, const siginfo_t *si, const struct rusage *ru)
+{
+	struct rm_end *e = &a->end;
+
+	e->how = si->si_code == CLD_EXITED ? RM_EXIT : RM_SIGNAL;
+	e->code = si->si_status;
+	e->ended_at_us = now_ns(CLOCK_REALTIME) / 1000;
+	e->wall_ns = now_ns(CLOCK_MONOTONIC) - a->started_ns;
+	e->cpu_us = ((int64_t)ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1000000 + ru->ru_utime.tv_usec + ru->ru_stime.tv_usec;
+	e->maxrss_kb = ru->ru_maxrss;
+}
+
+static void report_end(struct worker *w, struct attempt *a)
+{
+	if (a->fresh) {
+		TAILQ_REMOVE(&w->fresh, a, fresh_link);
+		a->fresh = false;
+	}
+	due_clear(&w->due, a);
+	tell(w, &a->ended);
+}
+
+/* The main process is dead (its pidfd says so) and not reaped: its number is still its own, and so is its group's. */
+static void reap(struct worker *w, struct attempt *a)
+{
+	struct rusage ru;
+	siginfo_t si = {0};
+	long rc;
+
+	kill(-a->end.pid, SIGKILL);
+	do
+		rc = syscall(SYS_waitid, P_PIDFD, a->pidfd, &si, WEXITED, &ru);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0)
+		log_die("waitid of process %d: %s", a->end.pid, strerror(errno));
+	close(a->pidfd);
+	a->pidfd = -1;
+	fill_end(a, &si, &ru);
+	report_end(w, a);
+}
+
+/* ---- the way there: TERM, after the grace KILL ---- */
+
+static void send_kill(struct worker *w, struct attempt *a)
+{
+	due_clear(&w->due, a);
+	kill(-a->end.pid, SIGKILL);
+}
+
+static int64_t after_ms(int64_t ms)
+{
+	int64_t now = now_ns(CLOCK_MONOTONIC);
+
+	return ms > (INT64_MAX - now) / NS_PER_MS ? INT64_MAX : now + ms * NS_PER_MS;
+}
+
+/* The first cause stands. A shorter grace given later counts, a longer one does not. */
+static void tell_to_end(struct worker *w, struct attempt *a, enum rm_cause cause, uint32_t grace_ms)
+{
+	int64_t at = after_ms(grace_ms);
+	bool again = a->told_to_end;
+
+	if (!again)
+		a->end.cause = (uint8_t)cause;
+	a->told_to_end = true;
+	if (!grace_ms) {
+		send_kill(w, a);
+		return;
+	}
+	if (again && (a->due_at == SIZE_MAX || a->due_ns <= at))
+		return;
+	due_set(&w->due, a, at);
+	if (again)
+		return;
+	kill(-a->end.pid, SIGTERM);
+	kill(-a->end.pid, SIGCONT);     /* a stopped one has to run to hear it */
+}
+
+static void act_on_due(struct worker *w)
+{
+	int64_t now = now_ns(CLOCK_MONOTONIC);
+	struct attempt *a;
+
+	while ((a = due_first(&w->due)) && a->due_ns <= now) {
+		due_clear(&w->due, a);
+		if (a->told_to_end)
+			send_kill(w, a);
+		else
+			tell_to_end(w, a, RM_BY_TIMEOUT, a->grace_ms);
+	}
+	while ((a = TAILQ_FIRST(&w->fresh)) && a->started_ns + FRESH_NS <= now) {
+		TAILQ_REMOVE(&w->fresh, a, fresh_link);
+		a->fresh = false;
+		tell(w, &a->started);
+	}
+}
+
+/* ---- the start ---- */
+
+static void watch(struct worker *w, struct attempt *a)
+{
+	/* One shot: a child that another worker is spawning has a copy of the pidfd for a moment, and would keep the watch alive. */
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = a};
+
+	TAILQ_INSERT_TAIL(&w->fresh, a, fresh_link);
+	a->fresh = true;
+	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, a->pidfd, &ev) == 0)
+		return;
+	log_error("process %d cannot be watched and is killed: %s", a->end.pid, strerror(errno));
+	kill(-a->end.pid, SIGKILL);
+	reap(w, a);
+}
+
+static void never_started(struct worker *w, struct attempt *a, const struct child_error *err)
+{
+	a->end.how = (uint8_t)err->how;
+	a->end.stage = (uint8_t)err->stage;
+	a->end.code = err->code;
+	a->end.ended_at_us = now_ns(CLOCK_REALTIME) / 1000;
+	a->end.started_at_us = 0;
+	report_end(w, a);
+}
+
+static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
+{
+	struct user_ids ids;
+	struct child c;
+	int rc = user_resolve(a->order->user, a->order->group, &ids);
+
+	if (rc) {
+		*err = (struct child_error){.how = RM_SPAWN, .stage = RM_AT_USER, .code = rc};
+		return -1;
+	}
+	a->started_ns = now_ns(CLOCK_MONOTONIC);
+	a->end.started_at_us = now_ns(CLOCK_REALTIME) / 1000;
+	rc = child_spawn(w->base, a->order, &ids, &c, err);
+	user_ids_done(&ids);
+	if (rc < 0)
+		return -1;
+	a->end.pid = c.pid;
+	a->pidfd = c.pidfd;
+	return 0;
+}
+
+/* A kill that overtook its spawn is carried out now; it is not ours to say that a job did not run because of it. */
+static void act_on_early_kill(struct worker *w, struct attempt *a)
+{
+	struct kill_note *k = a->early_kill;
+
+	if (!k)
+		return;
+	a->early_kill = NULL;
+	if (a->pidfd >= 0)
+		tell_to_end(w, a, RM_BY_KILL, k->grace_ms);
+	tell(w, &k->note);
+}
+
+static void start(struct worker *w, struct attempt *a)
+{
+	int64_t timeout_ms = a->order->timeout_ms;
+	struct child_error err;
+	int rc = spawn(w, a, &err);
+
+	order_free(a->order);
+	a->order = NULL;
+	if (rc < 0) {
+		act_on_early_kill(w, a);
+		never_started(w, a, &err);
+		return;
+	}
+	if (timeout_ms)
+		due_set(&w->due, a, after_ms(timeout_ms));
+	act_on_early_kill(w, a);
+	watch(w, a);
+}
+
+/* ---- notes ---- */
+
+static void take_kill(struct worker *w, struct kill_note *k)
+{
+	struct attempt *a = k->note.about;
+
+	if (a->order && !a->early_kill) {
+		a->early_kill = k;
+		return;
+	}
+	if (a->order)
+		a->early_kill->grace_ms = k->grace_ms < a->early_kill->grace_ms ? k->grace_ms : a->early_kill->grace_ms;
+	else if (a->pidfd >= 0)
+		tell_to_end(w, a, RM_BY_KILL, k->grace_ms);
+	tell(w, &k->note);
+}
+
+static void take_mail(struct worker *w)
+{
+	struct mail *next;
+
+	for (struct mail *m = mailbox_take(w->in); m; m = next) {
+		struct note *n = (struct note *)m;
+
+		next = m->next;
+		if (n->kind == NOTE_KILL) {
+			take_kill(w, (struct kill_note *)n);
+		} else if (n->kind == NOTE_LEAVE) {
+			w->leaving = true;
+		} else {
+			m->next = NULL;
+			*w->orders_tail = m;
+			w->orders_tail = &m->next;
+		}
+	}
+}
+
+static void start_next(struct worker *w)
+{
+	struct mail *m = w->orders;
+
+	if (!m)
+		return;
+	w->orders = m->next;
+	if (!w->orders)
+		w->orders_tail = &w->orders;
+	start(w, ((struct note *)m)->about);
+}
+
+/* ---- the loop ---- */
+
+static int wait_ms(const struct worker *w)
+{
+	const struct attempt *fresh = TAILQ_FIRST(&w->fresh), *due = due_first(&w->due);
+	int64_t at = INT64_MAX, ms;
+
+	if (w->orders)
+		return 0;
+	if (fresh)
+		at = fresh->started_ns + FRESH_NS;
+	if (due && due->due_ns < at)
+		at = due->due_ns;
+	if (at == INT64_MAX)
+		return -1;
+	ms = (at - now_ns(CLOCK_MONOTONIC) + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event ev[BATCH];
+
+	while (!w->leaving) {
+		int n = epoll_wait(w->epoll, ev, BATCH, wait_ms(w));
+
+		if (n < 0 && errno != EINTR)
+			log_die("epoll_wait: %s", strerror(errno));
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.ptr)
+				reap(w, ev[i].data.ptr);
+			else
+				take_mail(w);
+		}
+		act_on_due(w);
+		start_next(w);
+	}
+	return NULL;
+}
+
+static int init(struct worker *w)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	w->in = mailbox_new(0);
+	if (w->epoll < 0 || !w->in)
+		return -1;
+	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, mailbox_fd(w->in), &ev) < 0)
+		return -1;
+	errno = pthread_create(&w->thread, NULL, work, w);
+	return errno ? -1 : 0;
+}
+
+static void release(struct worker *w)
+{
+	mailbox_free(w->in);
+	if (w->epoll >= 0)
+		close(w->epoll);
+	free(w->due.v);
+	free(w);
+}
+
+struct worker *worker_new(const struct child_base *base, struct mailbox *to)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->base = base;
+	w->to = to;
+	w->orders_tail = &w->orders;
+	TAILQ_INIT(&w->fresh);
+	if (init(w) < 0) {
+		int saved = errno;
+
+		release(w);
+		errno = saved;
+		return NULL;
+	}
+	return w;
+}
+
+void worker_post(struct worker *w, struct note *n)
+{
+	if (!mailbox_post(w->in, &n->mail))
+		log_die("a worker's mailbox is bounded");
+}
+
+void worker_free(struct worker *w)
+{
+	struct note leave = {.kind = NOTE_LEAVE};
+
+	if (!w)
+		return;
+	worker_post(w, &leave);
+	pthread_join(w->thread, NULL);
+	release(w);
+}

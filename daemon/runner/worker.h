@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Worker - a thread that owns the children it started, from spawn to reap: their pidfds, their timeouts, the way from TERM to KILL. As
+ * nobody else waits for them, a pid it signals is always still its child's.
+ *
+ * At the end of a job's main process the rest of its process group is killed, before the main process is reaped, while its
+ * number cannot have passed to somebody else. What left the group (a daemon of its own session) is left to the unit's cgroup.
+ * Such orphans become children of init, not of the runner: it is no subreaper, so that it has exactly the children that its
+ * workers know, and nothing to reap besides.
+ */
+#ifndef RUNNER_WORKER_H
+#define RUNNER_WORKER_H
+
+#include "attempt.h"
+#include "child.h"
+
+struct worker;
+
+/* worker_new - start a thread; its notes go to `to`. NULL: errno. base is borrowed for the worker's life. */
+struct worker *worker_new(const struct child_base *base, struct mailbox *to);
+/* worker_post - give a note away; of the caller's thread it is the last use of what it says the worker owns. */
+void worker_post(struct worker *w, struct note *n);
+/* worker_free - end the thread; it must have no children. */
+void worker_free(struct worker *w);
+
+#endif
