@@ -78,6 +78,20 @@ static int open_db(struct store *st, struct store_error *err)
 	return 0;
 }
 
+/* The journal mode is what it was where a WAL can not be had: that is no error to SQLite. */
+static bool use_wal(sqlite3 *db)
+{
+	sqlite3_stmt *stmt;
+	const char *mode = NULL;
+	bool ok;
+
+	if (sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		mode = (const char *)sqlite3_column_text(stmt, 0);
+	ok = mode && !strcmp(mode, "wal");
+	sqlite3_finalize(stmt);
+	return ok && sqlite3_exec(db, "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL) == SQLITE_OK;
+}
+
 /* What the last life left in the WAL moves to the database: store_wal.c wants to find one life in it. For lack of space it may stay. */
 static int new_log(struct store *st)
 {
@@ -95,8 +109,7 @@ static int make_ready(struct store *st, struct store_error *err)
 		snprintf(err->text, sizeof(err->text), "%s: %.400s", st->path, cause.text);
 		return -1;
 	}
-	if (sqlite3_exec(st->db, "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;",
-			 NULL, NULL, NULL))
+	if (!use_wal(st->db))
 		return fail(st, "can not use a write-ahead log", err);
 	if (new_log(st))
 		return fail(st, "can not begin a new write-ahead log", err);
@@ -130,8 +143,11 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 {
 	enum store_file file;
 
-	if (store_check_file(st->path, &file, err) || store_check_wal(st->path, err) || (file == STORE_NEW && create(st, dir, err)) || open_db(st, err) ||
-	    store_check_content(st->db, st->path, err) || make_ready(st, err) || prepare_all(st, err))
+	if (store_check_file(st->path, &file, err) || store_check_wal(st->path, err))
+		return -1;
+	if (file == STORE_NEW && create(st, dir, err))
+		return -1;
+	if (open_db(st, err) || store_check_content(st->db, st->path, err) || make_ready(st, err) || prepare_all(st, err))
 		return -1;
 	if (sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL))
 		return fail(st, "can not be configured", err);

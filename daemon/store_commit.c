@@ -74,7 +74,6 @@ void store_checkpoint(struct store *st)
 
 	errno = 0;
 	rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
-
 	st->failed_errno = errno;
 	if (rc == SQLITE_OK)
 		st->wal_pages = pages - copied;
