@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of the database and their migration. Numbers in columns are those of the enums in store.h and jobtree.h. */
-#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
 

@@ -8,12 +8,9 @@
  * Format: https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "store_priv.h"
 

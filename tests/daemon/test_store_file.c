@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Files that are not ours, newer or damaged are refused and left as they are; older ones are migrated. */
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
