@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/close_range.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,11 +40,11 @@ struct options {
 };
 
 static const char usage[] =
-	"usage: jobd-runner --socket PATH --state DIR [--workers N] [--idle-exit SECONDS] [--allow-uid N]\n"
+	"usage: jobd-runner --socket PATH --state DIR [--workers N] [--idle-exit SECONDS] [--allow-user USER]\n"
 	"                   [--log-level error|warn|info|debug] [--ready-fd N]\n"
 	"Runs jobs for jobd. Started by jobd or by systemd, not by hand.\n"
 	"  --idle-exit  leave after so long without a job and without jobd (30; 0: never)\n"
-	"  --allow-uid  a user beside root and our own who may connect\n";
+	"  --allow-user a user (name or number) beside root and our own who may connect\n";
 
 static void __attribute__((noreturn)) usage_error(void)
 {
@@ -63,6 +64,13 @@ static long parse_number(const char *option, const char *text, long min, long ma
 		exit(2);
 	}
 	return n;
+}
+
+static long parse_user(const char *option, const char *text)
+{
+	const struct passwd *pw = getpwnam(text);
+
+	return pw ? (long)pw->pw_uid : parse_number(option, text, 0, UINT32_MAX - 1L);
 }
 
 static void parse_log_level(const char *text)
@@ -95,7 +103,7 @@ static void parse_option(int c, struct options *o)
 		o->ready_fd = parse_number("--ready-fd", optarg, 1, 1000000);
 		break;
 	case 'u':
-		o->allow_uid = parse_number("--allow-uid", optarg, 0, UINT32_MAX - 1L);
+		o->allow_uid = parse_user("--allow-user", optarg);
 		break;
 	case 'l':
 		parse_log_level(optarg);
@@ -113,7 +121,7 @@ static struct options parse_options(int argc, char **argv)
 	static const struct option longs[] = {
 		{"socket", required_argument, NULL, 's'}, {"state", required_argument, NULL, 'd'},
 		{"workers", required_argument, NULL, 'w'}, {"idle-exit", required_argument, NULL, 'i'},
-		{"ready-fd", required_argument, NULL, 'r'}, {"allow-uid", required_argument, NULL, 'u'},
+		{"ready-fd", required_argument, NULL, 'r'}, {"allow-user", required_argument, NULL, 'u'},
 		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0},
 	};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -149,12 +157,22 @@ static void open_standard_fds(void)
 	close(fd);
 }
 
+/* libc keeps two signals to itself and refuses to touch them; who was started by its posix_spawn finds them ignored, and so would our jobs.
+ * KILL and STOP cannot be changed and need not be. */
+static void default_signals(void)
+{
+	static const char as_new[64];           /* the kernel's struct sigaction, all zero: SIG_DFL */
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (signal(sig, SIG_DFL) == SIG_ERR)
+			syscall(SYS_rt_sigaction, sig, as_new, NULL, NSIG / 8);
+}
+
 static int block_signals(void)
 {
 	sigset_t all, ours;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);   /* what cannot be changed says EINVAL and is as it should be */
+	default_signals();
 	sigfillset(&all);
 	if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
 		return -1;
