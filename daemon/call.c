@@ -119,12 +119,12 @@ void call_begin(struct session *s, json_t *msg, const struct vl_call *vl)
 	c->msg = msg;
 	c->params = vl->params ? vl->params : s->srv->no_params;
 	c->flags = vl->flags;
-	if (!dispatch_streams(s->srv, vl->method))
+	if (!server_streams(s->srv, vl->method))
 		c->flags &= ~(unsigned)VL_MORE;
 	c->spoke_at_ms = server_now_ms();
 	TAILQ_INSERT_TAIL(&s->calls, c, link);
 	s->n_calls++;
-	dispatch(c, vl->method);
+	server_dispatch(c, vl->method);
 }
 
 void call_abort(struct call *c)

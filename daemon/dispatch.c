@@ -129,14 +129,14 @@ static void not_found(struct call *c, const char *method)
 	free(interface);
 }
 
-bool dispatch_streams(const struct server *srv, const char *method)
+bool server_streams(const struct server *srv, const char *method)
 {
 	const struct server_method *m = find(srv->opts.methods, method);
 
 	return m && m->streams;
 }
 
-void dispatch(struct call *c, const char *method)
+void server_dispatch(struct call *c, const char *method)
 {
 	struct server *srv = c->s->srv;
 	const struct server_method *ours = find(service_methods, method), *theirs = find(srv->opts.methods, method);

@@ -98,7 +98,7 @@ void call_drained(struct session *s);           /* tells them */
 void call_beat(struct call *c, int64_t now_ms);
 
 /* dispatch.c */
-void dispatch(struct call *c, const char *method);
-bool dispatch_streams(const struct server *srv, const char *method);
+void server_dispatch(struct call *c, const char *method);
+bool server_streams(const struct server *srv, const char *method);
 
 #endif
