@@ -70,7 +70,12 @@ static long parse_user(const char *option, const char *text)
 {
 	const struct passwd *pw = getpwnam(text);
 
-	return pw ? (long)pw->pw_uid : parse_number(option, text, 0, UINT32_MAX - 1L);
+	if (pw)
+		return (long)pw->pw_uid;
+	if (strspn(text, "0123456789") == strlen(text))
+		return parse_number(option, text, 0, UINT32_MAX - 1L);
+	fprintf(stderr, "jobd-runner: %s: there is no user \"%s\"\n", option, text);
+	exit(2);
 }
 
 static void parse_log_level(const char *text)
