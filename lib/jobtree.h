@@ -57,6 +57,8 @@ enum jt_when { JT_ON_SUCCESS, JT_ON_FAILURE, JT_ON_FINISHED };         /* SEMANT
 enum jt_names { JT_NAMES_STRICT, JT_NAMES_LOOSE };                     /* loose: empty inner and trailing components, control
                                                                           characters and any bytes are names; no limit of length */
 enum jt_mode { JT_BULK, JT_STREAM };                                   /* stream: may grow after the start, until sealed */
+enum jt_input { JT_ANY_ORDER, JT_SORTED };                             /* sorted: a path not above the one before is refused */
+enum jt_barriers { JT_BARRIERS, JT_NO_BARRIERS };                      /* no: a path with a barrier component is refused */
 
 struct jt_opts {
 	const char *barrier;      /* NULL: "~". Copied. Non-empty, without '/' */
@@ -69,6 +71,8 @@ struct jt_opts {
 	uint64_t seed;            /* for the jitter */
 	int64_t (*interval)(void *arg, jt_job job);   /* instead of interval_ns, if not NULL */
 	void *interval_arg;
+	enum jt_input input;
+	enum jt_barriers barriers;
 };
 
 struct jt_spec {                  /* borrowed for the call */
