@@ -29,13 +29,20 @@ static int get_stats(const struct options *o, struct vl_conn **ret_conn, json_t 
 	return rc;
 }
 
+static const char *version_of(const json_t *stats)
+{
+	const char *version = reply_text(stats, "version");
+
+	return version ? version : "?";
+}
+
 static void print_status(const json_t *s)
 {
 	const json_t *t = json_object_get(s, "totals");
 	char up[64];
 
-	printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", up %s: ", reply_text(s, "version") ? reply_text(s, "version") : "?",
-	       reply_int(s, "pid", 0), times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
+	printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", up %s: ", version_of(s), reply_int(s, "pid", 0),
+	       times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
 	render_state(stdout, reply_text(s, "state") ? reply_text(s, "state") : "?");
 	printf("%s\n", json_is_true(json_object_get(s, "idle")) ? ", idle" : "");
 	printf("%" JSON_INTEGER_FORMAT " runs open; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
@@ -105,8 +112,7 @@ int cmd_ping(const struct options *o)
 	if (o->json)
 		printf("{\"pid\":%" JSON_INTEGER_FORMAT ",\"ms\":%.3f}\n", reply_int(stats, "pid", 0), ms);
 	else
-		printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", answered in %.2f ms\n", reply_text(stats, "version"),
-		       reply_int(stats, "pid", 0), ms);
+		printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", answered in %.2f ms\n", version_of(stats), reply_int(stats, "pid", 0), ms);
 	json_decref(stats);
 	vl_close(conn);
 	return 0;

@@ -39,10 +39,11 @@ static int submit(const struct options *o, struct vl_conn *conn, const char *nam
 struct attend {
 	const struct options *o;
 	const char *run, *path;
-	struct vl_conn *wait;
+	struct vl_conn *watch;          /* its events tell which attempts there are */
 	struct log_stream logs[2];
 	int signals;
-	json_t *result;         /* of Wait, when it has come */
+	int64_t attempts;               /* begun so far */
+	bool run_ended;
 };
 
 /* Over a connection of its own: those at hand are in the middle of calls. */
@@ -60,79 +61,110 @@ static int cancel(const struct attend *at)
 	return rc;
 }
 
-static int take_result(struct attend *at)
+static int take_events(struct attend *at)
 {
-	json_t *reply = NULL;
-	int last, rc = call_next(at->wait, &reply, &last);
+	json_t *reply = NULL, *event;
+	int last = 0, rc = call_next(at->watch, &reply, &last);
+	size_t i;
 
-	if (rc == 0)
-		at->result = json_incref(json_array_get(json_object_get(reply, "results"), 0));
-	if (rc == 0 && !at->result)
-		rc = complain(CTL_NO_DAEMON, "the daemon gave no result of the job; jobctl show %s/%s tells", at->run, at->path);
+	json_array_foreach(json_object_get(reply, "events"), i, event) {
+		const char *kind = reply_text(event, "kind");
+
+		if (kind && strcmp(kind, "started") == 0)
+			at->attempts = reply_int(event, "attempt", at->attempts);
+	}
+	at->run_ended = last;
 	json_decref(reply);
+	return rc;
+}
+
+/* One attempt after the other: a retry's output follows that of the attempt before it. */
+static int follow_next_attempt(struct attend *at)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < 2; i++)
+		if (at->logs[i].ended && at->logs[i].attempt < at->attempts) {
+			at->logs[i].attempt++;
+			rc = log_follow_begin(&at->logs[i]);
+		}
 	return rc;
 }
 
 static bool has_ended(const struct attend *at)
 {
-	return at->result && at->logs[0].ended && at->logs[1].ended;
+	return at->run_ended && at->logs[0].ended && at->logs[1].ended && at->logs[0].attempt >= at->attempts &&
+	       at->logs[1].attempt >= at->attempts;
+}
+
+/* conn NULL: not one to look at. */
+static bool add_fd(struct pollfd *p, struct vl_conn *conn)
+{
+	*p = (struct pollfd){ .fd = conn ? vl_conn_fd(conn) : -1, .events = POLLIN };
+	return conn && vl_pending(conn);
 }
 
 static int attend_once(struct attend *at)
 {
-	struct pollfd p[4] = {
-		{ .fd = at->signals, .events = POLLIN },
-		{ .fd = at->result ? -1 : vl_conn_fd(at->wait), .events = POLLIN },
-		{ .fd = at->logs[0].ended ? -1 : vl_conn_fd(at->logs[0].conn), .events = POLLIN },
-		{ .fd = at->logs[1].ended ? -1 : vl_conn_fd(at->logs[1].conn), .events = POLLIN },
+	struct vl_conn *conns[3] = {
+		at->run_ended ? NULL : at->watch, at->logs[0].ended ? NULL : at->logs[0].conn, at->logs[1].ended ? NULL : at->logs[1].conn,
 	};
-	bool pending = (!at->result && vl_pending(at->wait)) || (!at->logs[0].ended && vl_pending(at->logs[0].conn)) ||
-		       (!at->logs[1].ended && vl_pending(at->logs[1].conn));
+	struct pollfd p[4] = { [3] = { .fd = at->signals, .events = POLLIN } };
+	bool pending = false;
 	int rc = 0;
 
+	for (int i = 0; i < 3; i++)
+		pending |= add_fd(&p[i], conns[i]);
 	if (poll(p, 4, pending ? 0 : -1) < 0 && errno != EINTR)
 		return complain(CTL_NO_DAEMON, "cannot wait for the job: %s", strerror(errno));
-	if (p[0].revents && interrupt_take(at->signals))
+	if (p[3].revents && interrupt_take(at->signals))
 		rc = cancel(at);
+	if (rc == 0 && conns[0] && (p[0].revents || vl_pending(conns[0])))
+		rc = take_events(at);
 	for (int i = 0; rc == 0 && i < 2; i++)
-		if (!at->logs[i].ended && (p[2 + i].revents || vl_pending(at->logs[i].conn)))
+		if (conns[1 + i] && (p[1 + i].revents || vl_pending(conns[1 + i])))
 			rc = log_follow_next(&at->logs[i]);
-	if (rc == 0 && !at->result && (p[1].revents || vl_pending(at->wait)))
-		rc = take_result(at);
-	return rc;
+	return rc ? rc : follow_next_attempt(at);
 }
 
 static int begin(struct attend *at)
 {
 	static const struct { const char *name; int fd; } streams[] = { { "out", STDOUT_FILENO }, { "err", STDERR_FILENO } };
-	int rc = call_begin(at->wait, "Wait", json_pack("{s:[{s:s, s:s}]}", "targets", "run", at->run, "path", at->path), VL_PLAIN);
+	int rc = call_begin(at->watch, "Watch", json_pack("{s:s, s:i}", "run", at->run, "since", 0), VL_MORE);
 
 	for (int i = 0; rc == 0 && i < 2; i++) {
-		at->logs[i] = (struct log_stream){
-			.run = at->run, .path = at->path, .name = streams[i].name, .fd = streams[i].fd, .attempt = INT64_MIN,
-		};
+		at->logs[i] = (struct log_stream){ .run = at->run, .path = at->path, .name = streams[i].name, .fd = streams[i].fd, .ended = true };
 		rc = conn_open(at->o, CONN_ONLY_IF_RUNNING, &at->logs[i].conn);
-		if (rc == 0)
-			rc = log_follow_begin(&at->logs[i]);
 	}
 	return rc;
 }
 
 /* An end that is no exit status of its own needs a word. */
-static int finish(const struct attend *at)
+static int judge(const struct attend *at, const json_t *result)
 {
-	const char *state = reply_text(at->result, "state"), *reason = reply_text(at->result, "reason");
-	bool own = json_is_integer(json_object_get(at->result, "exit_code")) || json_is_integer(json_object_get(at->result, "signal"));
+	const char *state = reply_text(result, "state"), *reason = reply_text(result, "reason");
+	bool own = json_is_integer(json_object_get(result, "exit_code")) || json_is_integer(json_object_get(result, "signal"));
 
 	if (!own)
 		mention("%s/%s: %s%s%s; jobctl why %s/%s tells more", at->run, at->path, state ? state : "?", reason ? ": " : "",
 			reason ? reason : "", at->run, at->path);
-	return exit_code_of(at->result, state && strcmp(state, "ok") == 0 ? CTL_OK : CTL_JOB_FAILED);
+	return exit_code_of(result, state && strcmp(state, "ok") == 0 ? CTL_OK : CTL_JOB_FAILED);
+}
+
+static int finish(const struct attend *at)
+{
+	json_t *reply = NULL;
+	int rc = call(at->watch, "Wait", json_pack("{s:[{s:s, s:s}]}", "targets", "run", at->run, "path", at->path), &reply);
+
+	if (rc == 0)
+		rc = judge(at, json_array_get(json_object_get(reply, "results"), 0));
+	json_decref(reply);
+	return rc;
 }
 
 static int attend(const struct options *o, struct vl_conn *conn, const char *run, const char *path, int signals)
 {
-	struct attend at = { .o = o, .run = run, .path = path, .wait = conn, .signals = signals };
+	struct attend at = { .o = o, .run = run, .path = path, .watch = conn, .signals = signals };
 	int rc = begin(&at);
 
 	while (rc == 0 && !has_ended(&at))
@@ -141,7 +173,6 @@ static int attend(const struct options *o, struct vl_conn *conn, const char *run
 		rc = finish(&at);
 	vl_close(at.logs[0].conn);
 	vl_close(at.logs[1].conn);
-	json_decref(at.result);
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* submit, add, seal: from a file to a run. */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,28 +34,54 @@ static int overlay_options(json_t *run, const struct options *o)
 	return bad ? complain(CTL_USAGE, "--name and --key must be UTF-8") : 0;
 }
 
-/* Everything the source has goes into the submission; a stream that pauses is sent on at once. */
-static int feed(struct source *src, struct submission *sub)
+struct feeding {
+	struct source *src;
+	struct submission sub;
+	bool announced;
+};
+
+/* The number goes out as soon as it is durable: of a stream, before the pipe that feeds it is closed. */
+static void announce(struct feeding *f)
 {
+	if (f->announced || f->sub.mode == SUBMISSION_ADD)
+		return;
+	printf("%" PRId64 "\n", f->sub.run);
+	fflush(stdout);
+	f->announced = true;
+	if (f->sub.existing && f->sub.mode == SUBMISSION_STREAM)
+		mention("run %" PRId64 " has this key already; nothing is added to it", f->sub.run);
+}
+
+/* Everything the source has goes into the submission; a stream that pauses is sent on at once. */
+static int feed(struct feeding *feeding)
+{
+	struct submission *sub = &feeding->sub;
 	struct source_job job;
 	struct fault f;
 	int got, rc = 0;
 
-	while (rc == 0 && (got = source_next(src, &job, &f)) != 0) {
+	while (rc == 0 && (got = source_next(feeding->src, &job, &f)) != 0) {
 		if (got < 0)
 			return complain(f.status, "%s", f.text);
 		rc = submission_job(sub, &job);
-		if (rc == 0 && sub->mode != SUBMISSION_WHOLE && source_would_block(src))
+		if (rc == 0 && sub->mode != SUBMISSION_WHOLE && source_would_block(feeding->src)) {
 			rc = submission_flush(sub);
+			if (rc == 0)
+				announce(feeding);
+		}
 	}
 	return rc;
 }
 
-static int send_all(struct source *src, struct submission *sub)
+static int send_all(struct feeding *f)
 {
-	int rc = feed(src, sub);
+	int rc = feed(f);
 
-	return rc ? rc : submission_end(sub);
+	if (rc == 0)
+		rc = submission_end(&f->sub);
+	if (rc == 0)
+		announce(f);
+	return rc;
 }
 
 static int watch_it(const struct options *o, struct vl_conn *conn, int64_t run)
@@ -69,7 +96,7 @@ static int watch_it(const struct options *o, struct vl_conn *conn, int64_t run)
 
 static int submit_source(const struct options *o, struct source *src)
 {
-	struct submission sub;
+	struct feeding f = { .src = src };
 	struct vl_conn *conn;
 	int rc = overlay_options(source_run(src), o);
 
@@ -77,17 +104,11 @@ static int submit_source(const struct options *o, struct source *src)
 		rc = conn_open(o, CONN_MAY_START, &conn);
 	if (rc)
 		return rc;
-	submission_init(&sub, conn, o->open ? SUBMISSION_STREAM : SUBMISSION_WHOLE, source_file(src), source_run(src), 0);
-	rc = send_all(src, &sub);
-	if (rc == 0) {
-		printf("%" PRId64 "\n", sub.run);
-		fflush(stdout);
-	}
-	if (rc == 0 && sub.existing && o->open)
-		mention("run %" PRId64 " has this key already; nothing was added to it", sub.run);
+	submission_init(&f.sub, conn, o->open ? SUBMISSION_STREAM : SUBMISSION_WHOLE, src, 0);
+	rc = send_all(&f);
 	if (rc == 0)
-		rc = watch_it(o, conn, sub.run);
-	submission_done(&sub);
+		rc = watch_it(o, conn, f.sub.run);
+	submission_done(&f.sub);
 	vl_close(conn);
 	return rc;
 }
@@ -118,7 +139,7 @@ static int run_number(struct vl_conn *conn, const char *run, int64_t *ret)
 
 static int add_source(const struct options *o, const char *run, struct source *src)
 {
-	struct submission sub;
+	struct feeding f = { .src = src };
 	struct vl_conn *conn;
 	int64_t number;
 	int rc;
@@ -131,11 +152,11 @@ static int add_source(const struct options *o, const char *run, struct source *s
 		return rc;
 	rc = run_number(conn, run, &number);
 	if (rc == 0) {
-		submission_init(&sub, conn, SUBMISSION_ADD, source_file(src), NULL, number);
-		rc = send_all(src, &sub);
-		if (rc && sub.n_added)
-			mention("%" PRIu64 " jobs had been added before", sub.n_added);
-		submission_done(&sub);
+		submission_init(&f.sub, conn, SUBMISSION_ADD, src, number);
+		rc = send_all(&f);
+		if (rc && f.sub.n_added)
+			mention("%" PRIu64 " jobs had been added before", f.sub.n_added);
+		submission_done(&f.sub);
 	}
 	vl_close(conn);
 	return rc;

@@ -40,7 +40,7 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-/* *ret_end: the offset behind these bytes. */
+/* *ret_end: where the next piece begins. */
 static int write_reply(const struct log_stream *s, const json_t *reply, json_int_t *ret_end)
 {
 	const char *text = reply_text(reply, "data_b64");
@@ -54,7 +54,7 @@ static int write_reply(const struct log_stream *s, const json_t *reply, json_int
 	rc = base64_decode(text, len, bytes, &n) < 0 ? complain(CTL_NO_DAEMON, "the daemon sent what is not base64")
 						      : write_all(s->fd, bytes, n);
 	free(bytes);
-	*ret_end = reply_int(reply, "offset", 0) + (json_int_t)n;
+	*ret_end = reply_int(reply, "offset", 0);
 	return rc;
 }
 

@@ -63,26 +63,32 @@ static int flush_output(int rc)
 	return rc ? rc : complain(CTL_JOB_FAILED, "cannot write to standard output: %s", strerror(errno));
 }
 
+static int dispatch(struct options *o, int argc, char **argv)
+{
+	const struct verb *v;
+	int at = parse_before_verb(o, argc, argv);
+
+	if (at < 0)
+		return CTL_USAGE;
+	if (at == 0)
+		return o->help ? help_all(stdout) : (help_all(stderr), CTL_USAGE);
+	if (strcmp(argv[at], "help") == 0) {
+		v = at + 1 < argc ? verb_find(argv[at + 1]) : NULL;
+		return v ? help_verb(v) : help_all(stdout);
+	}
+	v = verb_find(argv[at]);
+	return v ? run_verb(v, o, argc - at - 1, argv + at + 1) : unknown_verb(argv[at]);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
-	const struct verb *v;
-	int at, rc;
+	int rc;
 
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
 	options_init(&o);
-	at = parse_before_verb(&o, argc, argv);
-	if (at < 0)
-		return CTL_USAGE;
-	if (at == 0)
-		return o.help ? help_all(stdout) : (help_all(stderr), CTL_USAGE);
-	if (strcmp(argv[at], "help") == 0)
-		return at + 1 < argc && verb_find(argv[at + 1]) ? help_verb(verb_find(argv[at + 1])) : help_all(stdout);
-	v = verb_find(argv[at]);
-	if (!v)
-		return unknown_verb(argv[at]);
-	rc = run_verb(v, &o, argc - at - 1, argv + at + 1);
+	rc = dispatch(&o, argc, argv);
 	options_done(&o);
 	return flush_output(rc);
 }

@@ -2,7 +2,6 @@
 #include "options.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,11 +49,9 @@ int seconds_parse(const char *text, double *ret)
 	char *end;
 	double v;
 
-	if ((*text < '0' || *text > '9') && *text != '.')
-		return -1;
 	errno = 0;
 	v = strtod(text, &end);
-	if (errno || end == text || !isfinite(v))
+	if (errno || end == text || end != text + strspn(text, "0123456789."))
 		return -1;
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
 		if (strcmp(end, units[i].suffix) == 0) {

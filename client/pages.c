@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pages.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ int pages_walk(struct vl_conn *conn, const struct listing *l)
 	char *cursor = NULL;
 	int rc = 0, more = 1;
 
-	while (rc == 0 && more && left > 0) {
+	while (rc == 0 && more && left > 0 && !ferror(stdout)) {
 		json_t *reply = NULL;
 		const char *next;
 

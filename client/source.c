@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "reader.h"
@@ -266,24 +267,55 @@ struct place source_run_place(const struct source *s, const char *field)
 	return (struct place){ .line = s->format == FORMAT_NDJSON };
 }
 
-struct place source_place_of(const char *file, const char *path)
+/* A second reader of the same lines; standard input can be one where a file was redirected to it. */
+static struct source *reopen(const struct source *s)
 {
-	struct place at = { 0 };
-	struct source_job job;
-	struct source *s;
+	bool is_stdin = s->reader.fd == STDIN_FILENO;
+	struct source *again;
 	struct stat st;
 	struct fault f;
 
-	if (strcmp(file, "-") == 0 || stat(file, &st) != 0 || !S_ISREG(st.st_mode) || source_open(file, FORMAT_GUESS, &s, &f) != 0)
-		return at;
+	if (fstat(s->reader.fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return NULL;
+	return source_open(is_stdin ? "/proc/self/fd/0" : s->file, s->format, &again, &f) == 0 ? again : NULL;
+}
+
+static bool has_path(const json_t *job, const char *path)
+{
+	const char *name = json_string_value(json_object_get(job, "path"));
+
+	return name && strcmp(name, path) == 0;
+}
+
+static struct place find_in_lines(struct source *s, const char *path)
+{
+	struct place at = { 0 };
+	struct source_job job;
+	struct fault f;
+
 	while (!at.line && source_next(s, &job, &f) == 1) {
 		json_t *obj = json_loadb(job.text, job.len, 0, NULL);
-		const char *name = json_string_value(json_object_get(obj, "path"));
 
-		if (name && strcmp(name, path) == 0)
-			at = source_place(s, &job, "path");
+		if (has_path(obj, path))
+			at = job.at;
 		json_decref(obj);
 	}
-	source_free(s);
+	return at;
+}
+
+struct place source_find(const struct source *s, const char *path)
+{
+	struct place at = { 0 };
+	struct source *again;
+	json_t *job;
+	size_t i;
+
+	json_array_foreach(s->doc.jobs, i, job)
+		if (has_path(job, path))
+			return document_place(&s->doc, i, "path");
+	again = s->doc.jobs ? NULL : reopen(s);
+	if (again)
+		at = find_in_lines(again, path);
+	source_free(again);
 	return at;
 }

@@ -38,8 +38,8 @@ const char *source_file(const struct source *s);
  * source_run_place - the same of an option of the run. */
 struct place source_place(const struct source *s, const struct source_job *job, const char *field);
 struct place source_run_place(const struct source *s, const char *field);
-/* source_place_of - where the job with that path stands: of a file that can be read a second time; line 0 if it is not found. */
-struct place source_place_of(const char *file, const char *path);
+/* source_find - where the job with that path stands, in a document or in a file that can be read a second time; line 0: not found. */
+struct place source_find(const struct source *s, const char *path);
 
 /* lines_job - one line of the format `path: command` or `path < dep dep: command` as a JSON object appended to out.
  * 1; 0: a blank line or a comment; -1 with *f. */

@@ -27,10 +27,9 @@ static void packet_reset(struct packet *p)
 	buf_add(&p->text, room, HEAD_ROOM);
 }
 
-void submission_init(struct submission *s, struct vl_conn *conn, enum submission_mode mode, const char *file, json_t *run_options,
-		     int64_t run)
+void submission_init(struct submission *s, struct vl_conn *conn, enum submission_mode mode, struct source *src, int64_t run)
 {
-	*s = (struct submission){ .conn = conn, .file = file, .mode = mode, .run_options = run_options, .run = run };
+	*s = (struct submission){ .conn = conn, .src = src, .mode = mode, .run_options = source_run(src), .run = run };
 	packet_reset(filling(s));
 }
 
@@ -81,10 +80,10 @@ static int refused(struct submission *s, const struct packet *p, const struct vl
 	if (p)
 		at = place_in_packet(p, path);
 	if (!at.line)
-		at = source_place_of(s->file, path);
+		at = source_find(s->src, path);
 	if (!at.line)
 		return call_failed(r);
-	fault_set(&f, s->file, at, "%s", message);
+	fault_set(&f, source_file(s->src), at, "%s", message);
 	return complain(call_status(r->error), "%s", f.text);
 }
 
@@ -182,15 +181,23 @@ static int send_add(struct submission *s, struct packet *p)
 	return rc;
 }
 
+/* What a bulk holds is taken or refused as a whole. Into a run that is open nothing may go behind a packet that was refused. */
+static size_t in_flight_max(const struct submission *s)
+{
+	return s->mode == SUBMISSION_WHOLE ? SUBMISSION_IN_FLIGHT : 1;
+}
+
 static int send_packet(struct submission *s)
 {
 	int rc = 0;
 
 	if (s->run == 0)
 		rc = open_run(s);
-	if (rc == 0 && s->existing && s->mode == SUBMISSION_STREAM)
+	if (rc == 0 && s->existing && s->mode == SUBMISSION_STREAM) {
+		packet_reset(filling(s));       /* an open run with this key has its jobs already */
 		return 0;
-	if (rc == 0 && s->n_sent == SUBMISSION_IN_FLIGHT)
+	}
+	if (rc == 0 && s->n_sent == in_flight_max(s))
 		rc = receive_added(s);
 	if (rc == 0)
 		rc = send_add(s, filling(s));
@@ -243,7 +250,7 @@ static int too_long(const struct submission *s, const struct source_job *job)
 {
 	struct fault f;
 
-	fault_set(&f, s->file, job->at, "a job of %zu bytes is more than a message holds (1 MiB)", job->len);
+	fault_set(&f, source_file(s->src), job->at, "a job of %zu bytes is more than a message holds (1 MiB)", job->len);
 	return complain(CTL_REFUSED, "%s", f.text);
 }
 

@@ -35,9 +35,9 @@ struct packet {
 
 struct submission {
 	struct vl_conn *conn;
-	const char *file;
+	const struct source *src;       /* borrowed: to say where a job stands */
 	enum submission_mode mode;
-	json_t *run_options;            /* borrowed; NULL for SUBMISSION_ADD */
+	json_t *run_options;            /* borrowed from src */
 	struct packet packets[SUBMISSION_IN_FLIGHT + 1];
 	size_t head, n_sent;            /* packets[head] is being filled; n_sent before it are in flight */
 	int64_t run;                    /* 0: not opened yet */
@@ -45,9 +45,8 @@ struct submission {
 	uint64_t n_added;               /* acknowledged */
 };
 
-/* run: the number for SUBMISSION_ADD, else 0. */
-void submission_init(struct submission *s, struct vl_conn *conn, enum submission_mode mode, const char *file, json_t *run_options,
-		     int64_t run);
+/* src: whose run options are sent, and which is asked where a refused job stands. run: the number for SUBMISSION_ADD, else 0. */
+void submission_init(struct submission *s, struct vl_conn *conn, enum submission_mode mode, struct source *src, int64_t run);
 void submission_done(struct submission *s);
 
 int submission_job(struct submission *s, const struct source_job *job);

@@ -112,7 +112,9 @@ const char *times_show_seconds(double s, char *buf, size_t size)
 
 	if (s < 0)
 		return "-";
-	if (s < 0.9995)
+	if (s == 0)
+		snprintf(buf, size, "0s");
+	else if (s < 0.9995)
 		snprintf(buf, size, "%.3fs", s);
 	else if (s < 59.95)
 		snprintf(buf, size, "%.1fs", s);

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What jobctl does without a daemon: help, version, config check, completion, and mistakes of the command line."""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import kit
+
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("JOBD_")}
+
+
+def jobctl(*words, text="", **env):
+    return subprocess.run([kit.JOBCTL, *words], input=text, capture_output=True, text=True, env=dict(ENV, **env), timeout=kit.PATIENCE)
+
+
+def verbs():
+    return [line.split()[0] for line in jobctl("--help").stdout.splitlines() if line.startswith("  ")]
+
+
+class Alone(unittest.TestCase):
+    def test_help_lists_every_verb_and_each_has_its_own(self):
+        names = verbs()
+        self.assertEqual("run", names[0])
+        self.assertGreater(len(names), 25)
+        for name in names:
+            done = jobctl(name, "--help")
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+            self.assertTrue(done.stdout.startswith("usage: jobctl " + name), done.stdout)
+
+    def test_nothing_and_nonsense_are_usage(self):
+        done = jobctl()
+        self.assertEqual((2, ""), (done.returncode, done.stdout))
+        self.assertIn("usage:", done.stderr)
+        done = jobctl("cancle", "1")
+        self.assertEqual(2, done.returncode)
+        self.assertIn('did you mean "cancel"?', done.stderr)
+        done = jobctl("submit", "--folow", "-")
+        self.assertEqual(2, done.returncode)
+        self.assertIn("did you mean --follow?", done.stderr)
+
+    def test_manual_page_has_every_verb_and_option(self):
+        with open(os.path.join(kit.SOURCE, "doc", "jobctl.1"), encoding="utf-8") as f:
+            page = f.read()
+        for name in verbs():
+            self.assertTrue(re.search(r"\bCm %s\b" % name, page) or re.search(r"^\.Cm status.* %s\b" % name, page, re.M), name)
+            for option in re.findall(r"^  (?:-\w, )?--(\S+)", jobctl(name, "--help").stdout, re.M):
+                self.assertTrue(re.search(r"(Fl|,|\|) -%s\b" % option, page), "%s --%s" % (name, option))
+
+    def test_version(self):
+        done = jobctl("version")
+        self.assertEqual(0, done.returncode)
+        self.assertRegex(done.stdout, r"^jobctl \d+\.\d+\.\d+\n$")
+        self.assertEqual(done.stdout, jobctl("--version").stdout)
+
+    def test_config_check(self):
+        with tempfile.TemporaryDirectory(prefix="jobctl-") as folder:
+            path = os.path.join(folder, "jobd.conf")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("slots = 3\noutput_max = 1M\n")
+            done = jobctl("config", "check", path)
+            self.assertEqual(0, done.returncode)
+            self.assertIn("slots = 3\n", done.stdout)
+            self.assertIn("output_max = 1048576\n", done.stdout)
+            self.assertEqual(done.stdout, jobctl("config", "check", JOBD_CONFIG=path).stdout)
+            with open(path, "a", encoding="utf-8") as f:
+                f.write("slot = 4\n")
+            done = jobctl("config", "check", path)
+            self.assertEqual((6, ""), (done.returncode, done.stdout))
+            self.assertIn(path + ':3: unknown key "slot"; did you mean "slots"?', done.stderr)
+        self.assertEqual(2, jobctl("config", "check", path).returncode)
+        self.assertEqual(2, jobctl("config", "chekc").returncode)
+
+    def test_completion_scripts_are_shell(self):
+        for shell in ("bash", "zsh", "fish"):
+            done = jobctl("completion", shell)
+            self.assertEqual(0, done.returncode)
+            for name in verbs():
+                self.assertIn(name, done.stdout)
+            if shutil.which(shell):
+                subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+        self.assertEqual(2, jobctl("completion", "csh").returncode)
+
+    def test_completion_completes(self):
+        script = jobctl("completion", "bash").stdout + 'COMP_WORDS=(jobctl "$@"); COMP_CWORD=$#; _jobctl; echo "${COMPREPLY[@]}"\n'
+        done = subprocess.run(["bash", "-c", script, "bash", "sub"], capture_output=True, text=True, check=True)
+        self.assertEqual("submit", done.stdout.strip())
+        done = subprocess.run(["bash", "-c", script, "bash", "submit", "--fo"], capture_output=True, text=True, check=True)
+        self.assertEqual("--follow --format", done.stdout.strip())
+
+
+if __name__ == "__main__":
+    unittest.main()
