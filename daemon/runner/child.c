@@ -2,7 +2,7 @@
 /*
  * Child: see child.h.
  *
- *   clone -> session -> descriptors -> nice, limits -> user -> umask -> cwd -> stdin file -> signals -> exec
+ *   clone -> session -> descriptors -> nice, limits -> user -> tied to us -> umask -> cwd -> stdin file -> signals -> exec
  *
  * Between clone and exec the child runs on our memory with a stack of its own while the calling thread stands still. So the functions
  * marked CHILD make raw system calls only: libc's setresuid and setgroups would change *our* threads, errno is
@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -148,6 +149,18 @@ CHILD static void child_user(struct spawn *s)
 		child_fail(s, RM_AT_USER, -EPERM);
 }
 
+/*
+ * When the runner is killed nobody can tell any more how its jobs end, and the next runner may be asked to run them again (rule 7): they
+ * die with it. A change of user takes the tie off, so it comes after that; a set-user-ID program takes it off too, and what a
+ * job has started itself is not tied: there the unit's cgroup has to help.
+ */
+CHILD static void child_tie(struct spawn *s)
+{
+	MUST(s, RM_AT_FORK, SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0));
+	if (SYS(__NR_getppid, 0, 0, 0) != s->base->pid)
+		child_fail(s, RM_AT_FORK, -ESRCH);
+}
+
 /* O_NONBLOCK so that a FIFO without a writer cannot hold us, taken off before the job sees it. */
 CHILD static void child_stdin_file(struct spawn *s)
 {
@@ -196,6 +209,7 @@ CHILD static int child_main(void *arg)
 	child_descriptors(s);
 	child_limits(s);
 	child_user(s);
+	child_tie(s);
 	if (s->order->umask >= 0)
 		SYS(__NR_umask, s->order->umask, 0, 0);
 	if (s->order->cwd)
@@ -306,6 +320,7 @@ static int oom_score_is_negative(void)
 
 int child_base_init(struct child_base *b)
 {
+	b->pid = getpid();
 	errno = 0;
 	b->nice = getpriority(PRIO_PROCESS, 0);
 	if (errno || getrlimit(RLIMIT_NOFILE, &b->nofile) < 0)

@@ -15,6 +15,7 @@
 
 /* What every child of this process gets; filled in once. */
 struct child_base {
+	pid_t pid;                      /* the runner's */
 	int null_fd;                    /* /dev/null, for reading */
 	int nice;                       /* the runner's own */
 	struct rlimit nofile;           /* as it was before the runner raised its own */

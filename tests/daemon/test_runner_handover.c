@@ -312,6 +312,46 @@ START_TEST(a_runner_that_was_killed_leaves_its_path_to_the_next)
 }
 END_TEST
 
+/* Nobody could tell how they end, and the next runner may be asked to run them again. */
+START_TEST(jobs_die_with_a_runner_that_is_killed)
+{
+	const char *fifo = kit_path(&k, "alive");
+	char shell[512];
+
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	snprintf(shell, sizeof(shell), "exec 5>%s; exec sleep 1000", fifo);
+	kit_start(&k, &(struct job){.job = 1, .shell = shell});
+	kit_started(&k);
+	kill(k.pid, SIGKILL);
+	kit_wait_exit(&k);
+	kit_fifo_wait(fifo);
+}
+END_TEST
+
+START_TEST(a_user_can_be_allowed_by_name)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid()) {
+		puts("SKIP: becoming another user needs root");
+		return;
+	}
+	kit_down(&k);
+	kit_up(&k, ARGV("--allow-user", "nobody"));
+	chmod(k.dir, 0755);
+	pid = fork();
+	if (!pid) {
+		if (setresuid(65534, 65534, 65534))
+			_exit(1);
+		kit_hello(&k);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(an_idle_runner_leaves_only_when_nobody_needs_it)
 {
 	struct rm_end e;
@@ -409,6 +449,8 @@ int main(void)
 	tcase_add_test(tc, users_who_are_not_allowed_are_refused_whatever_the_mode_of_the_socket);
 	tcase_add_test(tc, a_second_runner_at_one_path_leaves_in_peace);
 	tcase_add_test(tc, a_runner_that_was_killed_leaves_its_path_to_the_next);
+	tcase_add_test(tc, jobs_die_with_a_runner_that_is_killed);
+	tcase_add_test(tc, a_user_can_be_allowed_by_name);
 	tcase_add_test(tc, an_idle_runner_leaves_only_when_nobody_needs_it);
 	tcase_add_test(tc, quit_waits_for_what_runs_and_for_its_acknowledgement);
 	tcase_add_test(tc, term_ends_all_jobs_and_reports_before_it_leaves);
