@@ -24,12 +24,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* clang warns of unused functions that stand in the file itself. */
+#define HEAP_UNUSED __attribute__((unused))
+
 #define HEAP_DEFINE(NAME, TYPE, CTX, LESS, MOVED)                                                                              \
 	struct NAME {                                                                                                          \
 		TYPE *v;                                                                                                       \
 		size_t n, cap;                                                                                                 \
 	};                                                                                                                     \
-	static inline int NAME##_reserve(struct NAME *h, size_t n)                                                             \
+	static inline HEAP_UNUSED int NAME##_reserve(struct NAME *h, size_t n)                                                  \
 	{                                                                                                                      \
 		if (n <= h->cap)                                                                                               \
 			return 0;                                                                                              \
@@ -43,13 +46,13 @@
 		h->cap = cap;                                                                                                  \
 		return 0;                                                                                                      \
 	}                                                                                                                      \
-	static inline void NAME##_place(struct NAME *h, CTX ctx, size_t i, TYPE x)                                             \
+	static inline HEAP_UNUSED void NAME##_place(struct NAME *h, CTX ctx, size_t i, TYPE x)                                  \
 	{                                                                                                                      \
 		(void)ctx;                                                                                                     \
 		h->v[i] = x;                                                                                                   \
 		MOVED(ctx, &h->v[i], i);                                                                                       \
 	}                                                                                                                      \
-	static inline size_t NAME##_up(struct NAME *h, CTX ctx, size_t i, TYPE x)                                              \
+	static inline HEAP_UNUSED size_t NAME##_up(struct NAME *h, CTX ctx, size_t i, TYPE x)                                   \
 	{                                                                                                                      \
 		(void)ctx;                                                                                                     \
 		while (i > 0 && LESS(ctx, &x, &h->v[(i - 1) / 4])) {                                                           \
@@ -58,7 +61,7 @@
 		}                                                                                                              \
 		return i;                                                                                                      \
 	}                                                                                                                      \
-	static inline size_t NAME##_down(struct NAME *h, CTX ctx, size_t i, TYPE x)                                            \
+	static inline HEAP_UNUSED size_t NAME##_down(struct NAME *h, CTX ctx, size_t i, TYPE x)                                 \
 	{                                                                                                                      \
 		(void)ctx;                                                                                                     \
 		for (size_t first; (first = 4 * i + 1) < h->n;) {                                                              \
@@ -73,12 +76,12 @@
 		}                                                                                                              \
 		return i;                                                                                                      \
 	}                                                                                                                      \
-	static inline void NAME##_settle(struct NAME *h, CTX ctx, size_t pos, TYPE x)                                          \
+	static inline HEAP_UNUSED void NAME##_settle(struct NAME *h, CTX ctx, size_t pos, TYPE x)                               \
 	{                                                                                                                      \
 		size_t up = NAME##_up(h, ctx, pos, x);                                                                         \
 		NAME##_place(h, ctx, up == pos ? NAME##_down(h, ctx, pos, x) : up, x);                                         \
 	}                                                                                                                      \
-	static inline int NAME##_push(struct NAME *h, CTX ctx, TYPE x)                                                         \
+	static inline HEAP_UNUSED int NAME##_push(struct NAME *h, CTX ctx, TYPE x)                                              \
 	{                                                                                                                      \
 		if (h->n == h->cap && NAME##_reserve(h, h->n + 1) < 0)                                                         \
 			return -1;                                                                                             \
@@ -86,7 +89,7 @@
 		NAME##_place(h, ctx, NAME##_up(h, ctx, i, x), x);                                                              \
 		return 0;                                                                                                      \
 	}                                                                                                                      \
-	static inline TYPE NAME##_take(struct NAME *h, CTX ctx, size_t pos)                                                    \
+	static inline HEAP_UNUSED TYPE NAME##_take(struct NAME *h, CTX ctx, size_t pos)                                         \
 	{                                                                                                                      \
 		TYPE x = h->v[pos];                                                                                            \
 		TYPE last = h->v[--h->n];                                                                                      \
@@ -94,11 +97,11 @@
 			NAME##_settle(h, ctx, pos, last);                                                                      \
 		return x;                                                                                                      \
 	}                                                                                                                      \
-	static inline void NAME##_fix(struct NAME *h, CTX ctx, size_t pos)                                                     \
+	static inline HEAP_UNUSED void NAME##_fix(struct NAME *h, CTX ctx, size_t pos)                                          \
 	{                                                                                                                      \
 		NAME##_settle(h, ctx, pos, h->v[pos]);                                                                         \
 	}                                                                                                                      \
-	static inline void NAME##_done(struct NAME *h)                                                                         \
+	static inline HEAP_UNUSED void NAME##_done(struct NAME *h)                                                              \
 	{                                                                                                                      \
 		free(h->v);                                                                                                    \
 		*h = (struct NAME){0};                                                                                         \

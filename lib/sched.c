@@ -24,6 +24,7 @@ struct jt_sched *jt_sched_new(const struct jt_opts *opts, struct jt_error *err)
 		s->barrier = strdup(opts->barrier ? opts->barrier : "~");
 		s->rnd = opts->seed;
 		s->ranked = true;
+		s->hot_job = JT_NONE;
 	}
 	if (!s || !s->barrier) {
 		jt_sched_free(s);

@@ -26,7 +26,7 @@ static uint32_t may(const struct jt_sched *s, jt_job j, enum jt_state to, struct
 	char buf[SHOWN];
 	if (jti_begun(s, j, err) < 0)
 		return JT_NONE;
-	uint32_t n = s->node_of[j];
+	uint32_t n = j == s->hot_job ? s->hot_node : s->node_of[j];
 	if (allowed[s->node[n].state] & (1u << to))
 		return n;
 	jti_fail(err, JT_ESTATE, j, "job \"%s\" is %s, it cannot become %s", jti_shown(buf, job_path(s, j), job_len(s, j)),
@@ -63,7 +63,11 @@ jt_job jt_sched_next(struct jt_sched *s, int64_t now_ns, int64_t *ret_at)
 	}
 	if (ret_at)
 		*ret_at = n == JT_NONE ? at : now_ns;
-	return n == JT_NONE ? JT_NONE : s->node[n].job;
+	if (n == JT_NONE)
+		return JT_NONE;
+	s->hot_job = s->node[n].job;
+	s->hot_node = n;
+	return s->hot_job;
 }
 
 size_t jt_sched_peek(struct jt_sched *s, jt_job *ret, size_t n)

@@ -145,6 +145,7 @@ struct jt_sched {
 	size_t work_head, work_n;
 	struct jt_changes *out;         /* of the call under way */
 
+	uint32_t hot_job, hot_node;     /* what jt_sched_next gave last: its start, and often its end, follow at once */
 	int64_t next_ns;
 	bool pacing;
 	uint64_t rnd;

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the scheduler costs: no-op bodies, shuffled names, one process a measurement. Prints a table; asserts nothing.
+ * Columns: jobs/s from the first add to the last end; jobs/s of stepping alone; growth of VmHWM beyond the names, bytes a job.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "jobtree.h"
+
+struct names {
+	char *text;
+	size_t *at, n, bytes;
+};
+struct cost {
+	double total_s, step_s, bytes;
+};
+
+typedef int (*shape_fn)(char *buf, size_t size, size_t i, size_t n);
+
+static int flat(char *buf, size_t size, size_t i, size_t n)
+{
+	(void)n;
+	return snprintf(buf, size, "job%07zu", i);
+}
+
+/* Job i stands below job (i - 1) / 10. */
+static int fan_out(char *buf, size_t size, size_t i, size_t n)
+{
+	(void)n;
+	unsigned digit[16];
+	int depth = 0, len = 0;
+	for (size_t k = i + 1; k > 0; k = (k - 1) / 10)
+		digit[depth++] = (unsigned)((k - 1) % 10);
+	for (int d = depth; d-- > 0;)
+		len += snprintf(buf + len, size - (size_t)len, "%s%u", len ? "/" : "", digit[d]);
+	return len;
+}
+
+static int long_names(char *buf, size_t size, size_t i, size_t n)
+{
+	(void)n;
+	return snprintf(buf, size, "pool-of-the-first-site-%04zu/dataset-of-department-%04zu/volume-number-%07zu/snapshot-2026-11-%014zu", i / 10000,
+			i / 100, i / 10, i);
+}
+
+static int fleet(char *buf, size_t size, size_t i, size_t n)
+{
+	static const char *const part[] = { "create", "create/copy1", "create/copy2", "create/~/prune", "create/~/prune/check" };
+	(void)n;
+	return snprintf(buf, size, "host%06zu/%s", i / 5, part[i % 5]);
+}
+
+static void make_names(struct names *v, shape_fn shape, size_t n)
+{
+	char buf[256];
+	v->n = n;
+	v->at = malloc((n + 1) * sizeof(*v->at));
+	size_t *order = malloc((n + 1) * sizeof(*order));
+	uint64_t rnd = 1;
+	v->bytes = 0;
+	for (size_t i = 0; i < n; i++) {
+		order[i] = i;
+		v->bytes += (size_t)shape(buf, sizeof(buf), i, n) + 1;
+	}
+	for (size_t i = n; i-- > 1;) {
+		rnd = rnd * 6364136223846793005u + 1442695040888963407u;
+		size_t k = (size_t)(rnd >> 33) % (i + 1), t = order[i];
+		order[i] = order[k];
+		order[k] = t;
+	}
+	v->text = malloc(v->bytes + 1);
+	size_t at = 0;
+	for (size_t i = 0; i < n; i++) {
+		v->at[i] = at;
+		at += (size_t)shape(v->text + at, v->bytes + 1 - at, order[i], n) + 1;
+	}
+	v->at[n] = at;
+	free(order);
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double peak(void)
+{
+	char line[256];
+	double kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = strtod(line + 6, NULL);
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+static int measure(const struct names *v, struct cost *ret)
+{
+	struct jt_opts opts = { .slots = 4 };
+	struct jt_end ok = jt_end_of(JT_END_OK);
+	struct jt_error err;
+	double before = peak(), t0 = now();
+	struct jt_sched *s = jt_sched_new(&opts, &err);
+	for (size_t i = 0; s && i < v->n; i++) {
+		struct jt_spec spec = { .path = v->text + v->at[i], .path_len = v->at[i + 1] - v->at[i] - 1 };
+		if (jt_sched_add(s, &spec, 1, NULL, NULL, &err) < 0)
+			return -1;
+	}
+	if (!s || jt_sched_begin(s, NULL, &err) < 0)
+		return -1;
+	double t1 = now();
+	size_t n = 0;
+	for (jt_job j; (j = jt_sched_next(s, 0, NULL)) != JT_NONE; n++)
+		if (jt_sched_start(s, j, 0, &err) < 0 || jt_sched_end(s, j, &ok, NULL, &err) < 0)
+			return -1;
+	double t2 = now();
+	*ret = (struct cost){ t2 - t0, t2 - t1, (peak() - before - (double)v->bytes) / (double)v->n };
+	return n == v->n ? 0 : -1;
+}
+
+/* In a process of its own, so that the peak is its own. */
+static int measure_apart(shape_fn shape, size_t n, struct cost *ret)
+{
+	int fd[2], status;
+	if (pipe(fd) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct names v;
+		make_names(&v, shape, n);
+		int r = measure(&v, ret);
+		r = r == 0 && write(fd[1], ret, sizeof(*ret)) == sizeof(*ret) ? 0 : 1;
+		_exit(r);
+	}
+	close(fd[1]);
+	ssize_t got = read(fd[0], ret, sizeof(*ret));
+	close(fd[0]);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && got == sizeof(*ret) ? 0 : -1;
+}
+
+int main(void)
+{
+	static const struct { const char *name; shape_fn fn; } shapes[] = {
+		{ "fan-out 10", fan_out }, { "flat", flat }, { "100-byte names", long_names }, { "fleet", fleet },
+	};
+	printf("%-16s %8s %12s %12s %12s\n", "shape", "jobs", "jobs/s", "stepping/s", "bytes a job");
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
+		struct cost c, small = { 0 };
+		for (size_t n = 1000; n <= 1000000; n *= 10) {
+			if (measure_apart(shapes[i].fn, n, &c) < 0)
+				return 1;
+			if (n == 10000)
+				small = c;
+			printf("%-16s %8zu %12.0f %12.0f %12.0f\n", shapes[i].name, n, (double)n / c.total_s, (double)n / c.step_s, c.bytes);
+		}
+		printf("%-16s cost a job at 10^6 / at 10^4: %.2f whole, %.2f stepping\n", shapes[i].name, c.total_s / small.total_s / 100,
+		       c.step_s / small.step_s / 100);
+	}
+	return 0;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Seeded random trees against the oracle. A failure names the seed; `JOBTREE_SEED=n test_random_trees` plays that one alone.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobtree.h"
+#include "oracle.h"
+
+#define SEEDS 4000
+
+static uint64_t seed_now, state;
+static struct oracle o;
+static struct jt_sched *s;
+static struct jt_changes out;
+static struct jt_error err;
+static bool ran[ORACLE_MAX];
+static int in_flight[ORACLE_MAX], n_flight;
+
+#define claim(what) ck_assert_msg(what, "seed %llu: not so: %s (%s)", (unsigned long long)seed_now, #what, err.text)
+
+static unsigned pick(unsigned n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned)(state >> 33) % n;
+}
+
+/* ---- making a tree ---- */
+
+static bool has(const char *path)
+{
+	for (int i = 0; i < o.n; i++)
+		if (strcmp(o.job[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static void make_path(char p[64])
+{
+	static const char *const names[] = { "a", "a-b", "b", "c", "~" };
+	unsigned depth = 1 + pick(4);
+	int len = 0;
+	for (unsigned i = 0; i < depth; i++)
+		len += snprintf(p + len, 64 - (size_t)len, "%s%s", i ? "/" : "", names[pick(i + 1 == depth ? 4 : 5)]);
+}
+
+static bool leaf(int j)
+{
+	size_t n = strlen(o.job[j].path);
+	for (int k = 0; k < o.n; k++)
+		if (strncmp(o.job[k].path, o.job[j].path, n) == 0 && o.job[k].path[n] == '/')
+			return false;
+	return true;
+}
+
+/* Jobs with `when: failure` are leaves, and nothing is skipped by itself beside them: what a job was skipped by first would matter. */
+static void make_edges(void)
+{
+	for (int j = 0; j < o.n; j++) {
+		struct oracle_job *x = &o.job[j];
+		unsigned what = pick(8);
+		x->when = what == 0 ? O_ON_FINISHED : what == 1 && leaf(j) ? O_ON_FAILURE : O_ON_SUCCESS;
+		if (x->outcome == O_SKIP)
+			x->outcome = O_FAIL;
+		if (pick(4) != 0)
+			continue;
+		char path[sizeof(x->path) - 2];
+		snprintf(path, sizeof(path), "%s", o.job[pick((unsigned)o.n)].path);
+		snprintf(x->after, sizeof(x->after), "%s%s", path, pick(2) ? "/" : "");
+		if (oracle_has_cycle(&o))
+			x->after[0] = 0;
+	}
+}
+
+static void make_tree(bool edges, bool failures)
+{
+	memset(&o, 0, sizeof(o));
+	for (unsigned want = 1 + pick(30); want > 0; want--) {
+		char path[64];
+		make_path(path);
+		if (has(path))
+			continue;
+		snprintf(o.job[o.n].path, sizeof(path), "%s", path);
+		unsigned luck = pick(12);
+		o.job[o.n].outcome = luck == 0 && failures ? O_FAIL : luck == 1 && failures ? O_SKIP : luck == 2 ? O_WARN : O_OK;
+		o.n++;
+	}
+	if (edges)
+		make_edges();
+}
+
+/* ---- playing it ---- */
+
+static void open_sched(enum jt_mode mode)
+{
+	struct jt_opts opts = { .slots = 1 + pick(4), .mode = mode, .order = (enum jt_order)pick(3) };
+	s = jt_sched_new(&opts, &err);
+	claim(s);
+}
+
+static int add(int j)
+{
+	const char *after[] = { o.job[j].after };
+	struct jt_spec spec = { .path = o.job[j].path, .path_len = strlen(o.job[j].path), .when = (enum jt_when)o.job[j].when,
+				.after = after, .n_after = o.job[j].after[0] != 0, .priority = (int32_t)pick(3) };
+	return jt_sched_add(s, &spec, 1, NULL, &out, &err);
+}
+
+static enum jt_outcome outcome_of(int j)
+{
+	static const enum jt_outcome map[] = { JT_END_OK, JT_END_WARN, JT_END_SKIP, JT_END_FAIL };
+	return map[o.job[j].outcome];
+}
+
+static bool final(int j)
+{
+	return jt_state_is_final(jt_job_state(s, (jt_job)j));
+}
+
+static void start_all(void)
+{
+	for (jt_job j; (j = jt_sched_next(s, 0, NULL)) != JT_NONE;) {
+		claim(!ran[j]);
+		for (int k = 0; k < (int)jt_sched_counts(s)->total; k++)
+			claim(!oracle_needs(&o, (int)j, k) || final(k));
+		claim(jt_sched_start(s, j, 0, &err) == 0);
+		ran[j] = true;
+		in_flight[n_flight++] = (int)j;
+	}
+}
+
+static void end_one(void)
+{
+	int i = (int)pick((unsigned)n_flight), j = in_flight[i];
+	struct jt_end end = jt_end_of(outcome_of(j));
+	in_flight[i] = in_flight[--n_flight];
+	claim(jt_sched_end(s, (jt_job)j, &end, &out, &err) == 0);
+}
+
+static void play(int steps)
+{
+	for (start_all(); n_flight > 0 && steps-- != 0; start_all())
+		end_one();
+}
+
+static void close_sched(void)
+{
+	jt_sched_free(s);
+	jt_changes_done(&out);
+	memset(ran, 0, sizeof(ran));
+	n_flight = 0;
+}
+
+static void compare(void)
+{
+	oracle_judge(&o);
+	claim(jt_sched_result(s).done);
+	for (int j = 0; j < o.n; j++) {
+		struct jt_end end;
+		jt_job_end(s, (jt_job)j, &end, NULL, NULL);
+		ck_assert_msg(ran[j] == o.runs[j] && end.goes_on == o.goes_on[j],
+			      "seed %llu: job %s (after \"%s\", when %d): ran %d, want %d; goes on %d, want %d", (unsigned long long)seed_now,
+			      o.job[j].path, o.job[j].after, o.job[j].when, ran[j], o.runs[j], end.goes_on, o.goes_on[j]);
+	}
+}
+
+static void begin_with(bool edges)
+{
+	make_tree(edges, true);
+	open_sched(JT_BULK);
+	for (int j = 0; j < o.n; j++)
+		claim(add(j) == 0);
+	claim(jt_sched_begin(s, &out, &err) == 0);
+}
+
+static void each_seed(void (*story)(void))
+{
+	const char *one = getenv("JOBTREE_SEED");
+	uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : SEEDS;
+	for (seed_now = first; seed_now <= last; seed_now++) {
+		state = seed_now * 0x9e3779b97f4a7c15u;
+		story();
+		close_sched();
+	}
+}
+
+/* ---- the stories ---- */
+
+static void plain_tree(void)
+{
+	begin_with(false);
+	play(-1);
+	compare();
+}
+
+static void tree_with_edges(void)
+{
+	begin_with(true);
+	play(-1);
+	compare();
+}
+
+static void restart_in_between(void)
+{
+	begin_with(true);
+	play((int)pick(20));
+	struct jt_restore r[ORACLE_MAX];
+	for (int j = 0; j < o.n; j++) {
+		r[j] = (struct jt_restore){ .state = jt_job_state(s, (jt_job)j) };
+		if (final(j))
+			jt_job_end(s, (jt_job)j, &r[j].end, &r[j].reason, &r[j].cause);
+	}
+	jt_sched_free(s);
+	open_sched(JT_BULK);
+	for (int j = 0; j < o.n; j++)
+		claim(add(j) == 0);
+	for (int j = 0; j < o.n; j++)
+		claim(jt_sched_restore(s, (jt_job)j, &r[j], &err) == 0);
+	claim(jt_sched_begin(s, &out, &err) == 0);
+	play(-1);
+	compare();
+}
+
+static void retried_until_green(void)
+{
+	begin_with(true);
+	play(-1);
+	for (int j = 0; j < o.n; j++) {
+		enum jt_state st = jt_job_state(s, (jt_job)j);
+		o.job[j].outcome = st == JT_WARNED ? O_WARN : O_OK;
+	}
+	out.n = 0;
+	claim(jt_sched_retry(s, NULL, 0, false, &out, &err) == 0);
+	for (size_t i = 0; i < out.n; i++)
+		if (out.v[i].state == JT_WAITING)
+			ran[out.v[i].job] = false;
+	play(-1);
+	compare();
+}
+
+static void stream_of_good_jobs(void)
+{
+	make_tree(false, false);
+	open_sched(JT_STREAM);
+	claim(jt_sched_begin(s, &out, &err) == 0);
+	int refused = 0;
+	for (int j = 0; j < o.n && !refused; j++) {
+		refused = add(j) < 0;
+		claim(!refused || err.code == JT_ESTATE);
+		if (refused)
+			o.n = j;        /* stands above a job that has begun */
+		play((int)pick(3));
+	}
+	claim(jt_sched_seal(s, NULL, 0, &out, &err) == 0);
+	play(-1);
+	compare();
+}
+
+START_TEST(a_tree_runs_as_the_closed_form_says) { each_seed(plain_tree); } END_TEST
+START_TEST(so_it_does_with_after_and_when) { each_seed(tree_with_edges); } END_TEST
+START_TEST(a_restart_in_between_changes_nothing) { each_seed(restart_in_between); } END_TEST
+START_TEST(retry_of_what_failed_runs_what_needed_it) { each_seed(retried_until_green); } END_TEST
+START_TEST(a_stream_runs_what_is_added) { each_seed(stream_of_good_jobs); } END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("random trees");
+	TCase *t = tcase_create("against the oracle");
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, a_tree_runs_as_the_closed_form_says);
+	tcase_add_test(t, so_it_does_with_after_and_when);
+	tcase_add_test(t, a_restart_in_between_changes_nothing);
+	tcase_add_test(t, retry_of_what_failed_runs_what_needed_it);
+	tcase_add_test(t, a_stream_runs_what_is_added);
+	suite_add_tcase(suite, t);
+	SRunner *r = srunner_create(suite);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
