@@ -54,7 +54,7 @@ struct store_job_state {
 	uint32_t runner;                /* number of the runner incarnation; 0 none */
 	int64_t due_at_us;              /* BACKOFF */
 	int64_t budget_at_us;           /* when the retry budget began (first start) */
-	int64_t started_at_us;          /* first attempt's start; 0: keep what is there */
+	int64_t started_at_us;          /* first attempt's start: what is there stays; 0: unknown */
 	int64_t ended_at_us;
 	int32_t exit_code;              /* -1: null */
 	int32_t signal;                 /* 0: null */
@@ -114,15 +114,18 @@ struct store_new_job {                  /* strings borrowed from the op's arena 
 
 enum store_kind {
 	ST_RUN_NEW,             /* in: run */
-	ST_RUN_SET,             /* in: run (all but name, key, hash, uid, gid, user_cwd, options). To a final state: behind the ends
+	ST_RUN_SET,             /* in: run (all but name, uid, gid, user_cwd, options; key with hash only if not
+				 * NULL: those of a bulk are known at its seal). To a final state: behind the ends
 				 * of its jobs, for it bounds the search for the run's events */
 	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events. Gone at once, and the key free; the space
 				 * comes back later, in slices, also after a restart */
 	ST_JOBS_NEW,            /* in: id of the first, jobs (in the arena), n_jobs (all WAITING) */
 	ST_SEALED_DIR,          /* in: run.run, path: a directory of a stream is sealed */
 	ST_JOB_STATE,           /* in: id, job */
+	ST_JOB_STATES,          /* in: rows, n_ids (how many), event: ends that follow from another, many at once; see
+				 * store_event_of_row */
 	ST_ARM,                 /* in: id, job (state JT_STARTING, attempts, runner); out: text = spec, text_len */
-	ST_END,                 /* in: id, job, attempt */
+	ST_END,                 /* in: id, job, attempt (number 0: none was made) */
 	ST_EVENT,               /* in: event alone */
 	ST_RUNNER_NEW,          /* in: runner_id, boot_id; out: n = its number (an old one if known) */
 	ST_SETTING,             /* in: path = name, text = value */
@@ -180,6 +183,7 @@ struct store_op {
 
 struct store_op *store_op_new(enum store_kind kind);    /* zeroed */
 void store_op_free(struct store_op *op);                /* with everything it owns; NULL is fine */
+struct store_event store_event_of_row(const struct store_op *op, size_t i);     /* of ST_JOB_STATES */
 void store_run_done(struct store_run *run);             /* frees its strings */
 
 struct store_error { char text[512]; };

@@ -24,14 +24,15 @@ const char *const store_sql[SQL_N] = {
 	[SQL_RUN_SET] =
 		"UPDATE runs SET state = ?2, stream = ?3, sealed = ?4, stopped = ?5, stop_why = ?6, paused = ?7, n_jobs = ?8,"
 		" submitted_at = ?9, started_at = ?10, ended_at = ?11, counts = ?12,"
-		" last_seq = CASE WHEN ?13 THEN coalesce((SELECT max(seq) FROM events), 0) ELSE 0 END WHERE run = ?1",
+		" last_seq = CASE WHEN ?13 THEN coalesce((SELECT max(seq) FROM events), 0) ELSE 0 END,"
+		" key = coalesce(?14, key), hash = coalesce(?15, hash) WHERE run = ?1",
 	[SQL_JOB_NEW] = "INSERT INTO jobs (id, priority, \"when\", path, after, spec) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[SQL_JOB_STATE] =
 		"INSERT INTO states (" STATE_COLUMNS ")"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
 		" ON CONFLICT (id) DO UPDATE SET state = ?2, reason = ?3, goes_on = ?4, fails_run = ?5, cause = ?6, attempts = ?7,"
 		" n_failed = ?8, n_lost = ?9, runner = ?10, due_at = ?11, budget_at = ?12,"
-		" started_at = CASE WHEN ?13 = 0 THEN started_at ELSE ?13 END, ended_at = ?14, exit_code = ?15, signal = ?16",
+		" started_at = CASE WHEN started_at = 0 THEN ?13 ELSE started_at END, ended_at = ?14, exit_code = ?15, signal = ?16",
 	/* REPLACE: the outcome of one attempt may be told again after a restart */
 	[SQL_ATTEMPT] =
 		"REPLACE INTO attempts (id, " ATTEMPT_COLUMNS ", out, err)"

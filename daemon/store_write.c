@@ -43,6 +43,8 @@ static int run_set(struct store *st, struct store_op *op)
 	put_int(&s, run->run);
 	put_progress(&s, run);
 	put_int(&s, run->state >= RUN_OK);
+	put_str(&s, run->key);
+	put_blob(&s, run->key ? run->hash : NULL, sizeof(run->hash));
 	return stmt_run(&s);
 }
 
@@ -80,12 +82,11 @@ static int sealed_dir(struct store *st, struct store_op *op)
 	return stmt_run(&s);
 }
 
-static int job_state(struct store *st, struct store_op *op)
+static int put_state(struct store *st, uint64_t id, const struct store_job_state *job)
 {
-	const struct store_job_state *job = &op->job;
 	struct stmt s = stmt_of(st, SQL_JOB_STATE);
 
-	put_int(&s, (int64_t)op->id);
+	put_int(&s, (int64_t)id);
 	put_int(&s, job->state);
 	put_int(&s, job->reason);
 	put_int(&s, job->goes_on);
@@ -102,6 +103,11 @@ static int job_state(struct store *st, struct store_op *op)
 	put_int_or_null(&s, job->exit_code, -1);
 	put_int_or_null(&s, job->signal, 0);
 	return stmt_run(&s);
+}
+
+static int job_state(struct store *st, struct store_op *op)
+{
+	return put_state(st, op->id, &op->job);
 }
 
 static int arm(struct store *st, struct store_op *op)
@@ -139,7 +145,7 @@ static int job_end(struct store *st, struct store_op *op)
 {
 	int rc = job_state(st, op);
 
-	return rc ? rc : attempt(st, op);
+	return rc || !op->attempt.attempt ? rc : attempt(st, op);
 }
 
 static int runner_find(struct store *st, struct store_op *op)
@@ -208,6 +214,34 @@ static int event(struct store *st, const struct store_event *ev)
 	return stmt_run(&last);
 }
 
+/* Each job has an event of its own: the operation's with the job's state, numbered on from the operation's. */
+struct store_event store_event_of_row(const struct store_op *op, size_t i)
+{
+	const struct store_row *row = &op->rows[i];
+	struct store_event ev = op->event;
+
+	ev.seq += i;
+	ev.idx = JOB_IDX(row->id);
+	ev.kind = row->job.state == JT_CANCELLED ? EV_CANCELLED : EV_SKIPPED;
+	ev.state = row->job.state;
+	ev.reason = row->job.reason;
+	return ev;
+}
+
+static int job_states(struct store *st, struct store_op *op)
+{
+	for (size_t i = 0; i < op->n_ids; i++) {
+		struct store_event ev = store_event_of_row(op, i);
+		int rc = put_state(st, op->rows[i].id, &op->rows[i].job);
+
+		if (!rc)
+			rc = event(st, &ev);
+		if (rc)
+			return rc;
+	}
+	return SQLITE_OK;
+}
+
 int store_write(struct store *st, struct store_op *op)
 {
 	static int (*const write[])(struct store *, struct store_op *) = {
@@ -217,6 +251,7 @@ int store_write(struct store *st, struct store_op *op)
 		[ST_JOBS_NEW] = jobs_new,
 		[ST_SEALED_DIR] = sealed_dir,
 		[ST_JOB_STATE] = job_state,
+		[ST_JOB_STATES] = job_states,
 		[ST_ARM] = arm,
 		[ST_END] = job_end,
 		[ST_EVENT] = nothing,
@@ -226,5 +261,5 @@ int store_write(struct store *st, struct store_op *op)
 	_Static_assert(sizeof(write) / sizeof(*write) == ST_GET_ROWS, "a kind of write without a row");
 	int rc = write[op->kind](st, op);
 
-	return rc || !op->event.seq ? rc : event(st, &op->event);
+	return rc || !op->event.seq || op->kind == ST_JOB_STATES ? rc : event(st, &op->event);
 }
