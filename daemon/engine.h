@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Engine - runs, their schedulers, and what happens to a job between submission and end. Everything here is on the loop thread.
+ *
+ *   submit.c    a submission becomes a run                 slots.c     which run, which job, arming, the start
+ *   outcome.c   an end becomes a state, or a retry          recover.c   what a restart finds, what the runner knows
+ *   control.c   cancel, hold, pause, retry, remove          notice.c    events, watchers, waiters
+ *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
+ *
+ * A job that is about to run or runs has a struct active:
+ *
+ *   (available) --arm ahead--> ARMING -> ARMED --picked--+
+ *        |                                               v
+ *        +--------picked--> ARMING(picked) -commit-> [start is sent] SENT -> RUNNING -> ENDING -commit-> acknowledged, gone
+ *
+ * A start leaves only when its ARM is durable, in the order of picking within the run (struct run, picks).
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "proto/conf.h"
+#include "jobtree.h"
+#include "runner_link.h"
+#include "server.h"
+#include "proto/spec.h"
+#include "store.h"
+
+struct engine;
+struct run;
+
+/* Beside the scheduler, for each job of a run that is in memory. */
+struct job_mem {
+	uint32_t attempts;              /* begun, as in the store */
+	uint32_t budget_ms;             /* when the retry budget began, after the run's submission; 0: it has not */
+	uint16_t n_failed;              /* since the retry budget began */
+	uint8_t n_lost;
+	uint8_t flags;                  /* JOB_* */
+};
+#define STORED_NO_ARM 0x80              /* the same, in the store beside `when` */
+#define JOB_NO_ARM 0x01                 /* on_lost is not retry: never armed ahead */
+
+enum active_state { A_ARMING, A_ARMED, A_SENT, A_RUNNING, A_ENDING, A_RECOVERED };
+
+enum active_todo { TODO_NOTHING, TODO_END, TODO_LOST };
+
+struct active {
+	struct run *run;
+	jt_job idx;
+	uint32_t attempt;
+	uint32_t runner;                /* incarnation it was armed for */
+	enum active_state state;
+	bool picked;                    /* has a slot of its run and of the engine */
+	bool killed;                    /* a KILL has been sent, or is to be sent once it is known to run */
+	uint8_t end_reason;             /* WHY_CANCELLED, WHY_STOPPED: ends so whatever it does; 0 */
+	uint8_t todo;                   /* enum active_todo: once its specification has been read again */
+	bool seen;                      /* in the inventory that is being reconciled */
+	struct rm_end end;              /* TODO_END */
+	int32_t pid;
+	int64_t started_at_us;
+	struct arena arena;
+	struct spec_job *spec;          /* NULL until the ARM came back */
+	struct active *next;            /* in the table */
+	TAILQ_ENTRY(active) pick;       /* in run->picks while picked and not sent */
+};
+
+TAILQ_HEAD(active_list, active);
+LIST_HEAD(waiter_list, wait_target);
+
+struct run {
+	struct engine *e;
+	uint32_t id;
+	char *name, *key;
+	struct spec_hash hash;
+	uid_t uid;
+	gid_t gid;
+	char *options;                  /* JSON as given */
+	enum run_state state;
+	bool stream, sealed, paused;
+	uint8_t stopped;                /* 0, 1 + enum jt_stop */
+	enum jt_stop_why stop_why;
+	int64_t submitted_at_us, started_at_us, ended_at_us;
+	uint32_t n_jobs;
+	uint32_t counts[JT_N_STATES];   /* of an ended run that is not in memory */
+
+	/* in memory only while it lives, or is looked at */
+	struct arena arena;
+	struct spec_run *spec;
+	struct jt_sched *sched;
+	struct job_mem *mem;
+	size_t mem_cap;
+	struct active_list picks;       /* picked, in order, not yet sent */
+	uint32_t n_running;             /* slots taken */
+	uint32_t n_ahead;               /* armed or arming, not picked */
+	uint32_t n_ending;              /* ends that are not durable yet */
+	uint32_t slots;
+	uint64_t served;                /* when it was served last (a count) */
+	size_t heap_pos;                /* in engine->wanting; SIZE_MAX: not in it */
+	struct event *timer;            /* pacing, backoff */
+	struct event *deadline;
+	struct session *bulk_session;   /* RUN_BULK: whose, and since when */
+	int64_t bulk_at_ns;
+	LIST_ENTRY(run) bulk;           /* in engine->bulks */
+	int64_t interval_ns;            /* between starts */
+	bool ended_noted;               /* RUN_SET of the end is posted */
+	bool loading, removing;
+	TAILQ_HEAD(, loading_call) loaders;
+	struct waiter_list waiters;
+	TAILQ_ENTRY(run) lru;           /* ended and in memory */
+	bool in_lru;
+	struct run *by_name;            /* chain of the name index */
+};
+
+struct engine {
+	struct event_base *base;
+	struct conf conf;
+	const char *state_dir, *socket_path;
+	int state_fd, out_fd;
+	struct store *store;
+	struct server *server;
+	struct runner_link *link;
+
+	struct run **runs;              /* by number; holes NULL */
+	uint32_t n_runs_cap, next_run;
+	struct index *names, *keys;     /* name -> latest run; uid + key -> run */
+	uint64_t last_seq;
+
+	struct active **active;         /* hash table by job id */
+	size_t n_active, active_mask;
+	struct run **wanting;           /* heap: runs that may have something to start */
+	size_t n_wanting, wanting_cap;
+	uint64_t serve_count;
+	uint32_t slots, n_running;      /* global */
+	bool dispatching, ready;        /* ready: the runner's inventory has been reconciled */
+	bool draining, stopping;
+	uint32_t runner_no;             /* number of the connected incarnation */
+	struct event *turn;             /* end of a turn: dispatch, acknowledgements, events out */
+	TAILQ_HEAD(, run) lru;
+	size_t lru_jobs, lru_runs;
+
+	LIST_HEAD(, run) bulks;
+	struct event *hourly;           /* forgotten bulks, retention */
+	LIST_HEAD(, watcher) watchers;
+	LIST_HEAD(, follower) followers;
+	uint64_t n_starts, n_ends;
+	int64_t began_ns;
+	struct stop *stop;              /* a shutdown that has been asked for */
+};
+
+/* ---- engine.c -------------------------------------------------------------------------------------------------- */
+int64_t now_ns(void);                                   /* CLOCK_BOOTTIME */
+int64_t now_us(void);                                   /* wall clock */
+void *xcalloc(size_t n, size_t size);                   /* crash-only */
+void *xrealloc(void *p, size_t n);
+char *xstrdup(const char *s);
+
+struct run *engine_run(struct engine *e, uint32_t id);                  /* NULL: none, or an unsealed bulk */
+struct run *engine_find(struct engine *e, const char *run);             /* number or name */
+struct run *engine_find_key(struct engine *e, uid_t uid, const char *key);
+struct run *run_new(struct engine *e, uint32_t id);
+void run_index(struct run *r);                                          /* name and key can be found */
+void run_forget(struct run *r);                                         /* out of memory, for good */
+void run_unload(struct run *r);                                         /* scheduler and job memory only */
+struct job_mem *run_mem(struct run *r, jt_job j);
+int run_read_options(struct run *r, struct spec_error *err);            /* fills r->spec from r->options */
+void run_record(const struct run *r, struct store_op *op);              /* op->run for ST_RUN_SET */
+bool run_is_final(const struct run *r);
+enum run_state run_shown_state(const struct run *r);
+bool run_is_latest(const struct run *r);                                /* of its name; false without a name */
+
+struct active *active_find(struct engine *e, uint64_t id);               /* but ENDING ones */
+struct active *active_find_attempt(struct engine *e, uint64_t id, uint32_t attempt);     /* ENDING ones too */
+struct active *active_new(struct run *r, jt_job j, uint32_t attempt, enum active_state st);
+void active_free(struct active *a);
+
+struct store_op *engine_op(struct engine *e, enum store_kind kind, struct run *r);  /* ctx = e, run.run set */
+void engine_event(struct store_op *op, struct run *r, uint32_t idx, enum event_kind kind);
+void engine_post(struct engine *e, struct store_op *op);
+/* engine_settled - fn(arg) once everything posted so far is durable. */
+void engine_settled(struct engine *e, void (*fn)(struct store_op *op), void *arg);
+/* reply_settled - answer the call with params (taken) once everything posted so far is durable; nothing if it was aborted meanwhile. */
+void reply_settled(struct engine *e, struct call *call, json_t *params);
+void reply_lazily(struct engine *e, struct call *call, json_t *params);         /* the same, but nobody hurries the commit */
+void engine_turn(struct engine *e);                                     /* dispatch at the end of this turn of the loop */
+
+/* ---- slots.c -------------------------------------------------------------------------------------------------- */
+void slots_fill(struct engine *e);
+void run_wants(struct run *r);                          /* r may have something to start: look at it */
+void run_unwant(struct run *r);
+void send_picks(struct run *r);                          /* starts whose ARM is durable, in order of picking */
+void rearm(struct active *a);                            /* for another incarnation of the runner */
+void slot_taken(struct run *r);
+void slot_freed(struct run *r);
+void disarm(struct active *a);                          /* armed ahead and not wanted any more */
+
+/* ---- launch.c, output.c ---------------------------------------------------------------------------------------- */
+int launch(struct active *a);                           /* 0: sent; -1 errno EAGAIN: the link is full or down */
+int output_open(struct active *a, int fds[2]);          /* 0, or -1 with errno */
+void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
+void output_settled(struct engine *e, uint64_t id, const struct store_attempt *at);    /* durable: drop what is packed */
+int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
+void output_drop(struct engine *e, uint32_t run);
+
+/* ---- outcome.c ------------------------------------------------------------------------------------------------- */
+void outcome_batch(struct engine *e, struct rm_end *ends, size_t n);    /* ends by the runner, any order */
+void outcome_started(struct engine *e, const struct rm_started *st);
+void outcome_todo(struct active *a);                    /* a->spec is there now */
+void outcome_unstarted(struct active *a);               /* the order never reached the runner */
+void outcome_lost(struct active *a);                    /* nobody saw it end; a->spec is there */
+void outcome_cancelled(struct active *a);               /* picked, never sent, and cancelled */
+void outcome_changes(struct run *r, struct jt_changes *ch);             /* records ends that followed; empties ch */
+void run_check_end(struct run *r);
+bool active_parse(struct active *a, const char *text, size_t len);      /* fills a->spec */
+void fill_state(struct active *a, struct store_job_state *st, enum jt_state state);
+
+/* ---- recover.c ------------------------------------------------------------------------------------------------- */
+int recover(struct engine *e, struct store_error *err);  /* before store_start: every run */
+int recover_jobs(struct engine *e, struct store_error *err);            /* and the jobs of those that live */
+void recover_inventory(struct engine *e, const struct rm_welcome *w, struct rm_end *inv, size_t n);
+
+/* ---- run.c ----------------------------------------------------------------------------------------------------- */
+/* run_with_sched - fn(arg, r) when r's jobs are in memory (at once if they are). r->sched is NULL if they can not be read. */
+void run_with_sched(struct run *r, void (*fn)(void *arg, struct run *r), void *arg);
+
+void run_retire(struct run *r);                         /* it has ended: may be dropped from memory when others need the room */
+void run_unretire(struct run *r);                       /* it lives again */
+int run_make_sched(struct run *r, struct jt_error *err);                /* r->sched from r->spec */
+void run_set_deadline(struct run *r);
+void run_set_period(struct run *r);
+int run_load_now(struct run *r, struct store_error *err);               /* before store_start */
+
+/* ---- submit.c, control.c: requests of clients. 0, or -1 with *err filled. ----------------------------------------- */
+struct req_error {
+	const char *name;               /* "org.jobd.Refused" */
+	char text[1024];
+	char field[64], path[256];
+	uint32_t run;
+};
+int req_fail(struct req_error *err, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+void submit_whole(struct engine *e, struct call *call, const json_t *options, const json_t *jobs);
+void submit_open(struct engine *e, struct call *call, const json_t *options, const char *mode);
+void submit_add(struct engine *e, struct call *call, struct run *r, const json_t *jobs);
+void submit_seal(struct engine *e, struct call *call, struct run *r, const char *path);
+void submit_session_closed(struct engine *e, struct session *s);
+void submit_forget_old(struct engine *e);
+struct run *submit_find_bulk(struct engine *e, struct session *s, uint32_t id);
+
+int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, struct req_error *err);
+int control_hold(struct run *r, const char *path, bool hold, uint32_t *ret_n, struct req_error *err);
+int control_pause(struct run *r, bool pause, struct req_error *err);
+int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, struct req_error *err);
+int control_remove(struct run *r, struct req_error *err);
+void control_retain(struct engine *e);
+void control_terminate(struct run *r, enum jt_stop how, enum job_reason why);  /* what runs */
+void control_stop_run(struct run *r, enum jt_stop how, enum jt_stop_why why);
+
+/* ---- stop.c ---------------------------------------------------------------------------------------------------- */
+enum stop_mode { STOP_DETACH, STOP_DRAIN, STOP_KILL };  /* running jobs stay with the runner; are waited for; are cancelled */
+void stop_request(struct engine *e, enum stop_mode mode, struct call *call);    /* call may be NULL */
+void stop_answer(struct engine *e);                     /* the lock has been released */
+void stop_check(struct engine *e);                      /* each turn: is there anything left to wait for? */
+
+/* ---- notice.c -------------------------------------------------------------------------------------------------- */
+void notice_event(struct engine *e, const struct store_event *ev);      /* durable */
+void notice_op(struct store_op *op);                                    /* the same, as a `done` */
+void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */
+void notice_turn(struct engine *e);                                     /* send what has gathered */
+void notice_job_ended(struct run *r, jt_job j);                         /* durable: waiters */
+void notice_run_ended(struct run *r);
+void notice_run_gone(struct run *r);
+
+#endif

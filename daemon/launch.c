@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* Launch - a specification becomes a START: the environment, the user, the descriptors. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "log.h"
+
+/* A block of NUL-terminated strings, as a START wants argv and envp. */
+struct block {
+	char *buf;
+	size_t len, cap;
+	uint32_t n;
+};
+
+static void block_add(struct block *b, const char *name, const char *value)
+{
+	size_t n = name ? strlen(name) + 1 : 0, v = strlen(value) + 1;
+
+	if (b->len + n + v > b->cap) {
+		b->cap = (b->len + n + v) * 2;
+		b->buf = xrealloc(b->buf, b->cap);
+	}
+	if (name) {
+		memcpy(b->buf + b->len, name, n - 1);
+		b->buf[b->len + n - 1] = '=';
+	}
+	memcpy(b->buf + b->len + n, value, v);
+	b->len += n + v;
+	b->n++;
+}
+
+/* What a login of the user gives; one user at a time is remembered, since most jobs are of one. */
+struct login {
+	uid_t uid;
+	bool valid;
+	char name[64], home[256], shell[256];
+};
+
+static const struct login *login_of(uid_t uid)
+{
+	static struct login l;          /* the loop thread's */
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if (l.valid && l.uid == uid)
+		return &l;
+	l = (struct login){ .uid = uid, .valid = true };
+	snprintf(l.name, sizeof(l.name), "%u", (unsigned)uid);
+	snprintf(l.home, sizeof(l.home), "/");
+	snprintf(l.shell, sizeof(l.shell), "/bin/sh");
+	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) == 0 && found) {
+		snprintf(l.name, sizeof(l.name), "%s", pw.pw_name);
+		snprintf(l.home, sizeof(l.home), "%s", pw.pw_dir);
+		if (*pw.pw_shell)
+			snprintf(l.shell, sizeof(l.shell), "%s", pw.pw_shell);
+	}
+	return &l;
+}
+
+static uid_t uid_of(const struct active *a)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if (!a->spec->user)
+		return a->run->uid;
+	if (getpwnam_r(a->spec->user, &pw, buf, sizeof(buf), &found) == 0 && found)
+		return pw.pw_uid;
+	return a->run->uid;
+}
+
+static void env_base(struct block *b, const struct login *l)
+{
+	const char *lang = getenv("LANG");
+
+	block_add(b, "PATH", l->uid == 0 ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+					 : "/usr/local/bin:/usr/bin:/bin");
+	block_add(b, "HOME", l->home);
+	block_add(b, "USER", l->name);
+	block_add(b, "LOGNAME", l->name);
+	block_add(b, "SHELL", l->shell);
+	block_add(b, "LANG", lang && *lang ? lang : "C.UTF-8");
+}
+
+static bool given(const struct spec_job *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_env; i++)
+		if (strcmp(s->env[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What the job says itself takes the place of what a login would say: one name stands once. */
+static void env_merge(struct block *b, const struct spec_job *s, const struct block *base)
+{
+	for (const char *p = base->buf; p < base->buf + base->len; p += strlen(p) + 1) {
+		const char *eq = strchr(p, '=');
+		char name[16];
+
+		snprintf(name, sizeof(name), "%.*s", (int)(eq - p), p);
+		if (!given(s, name))
+			block_add(b, NULL, p);
+	}
+	for (size_t i = 0; i < s->n_env; i++)
+		block_add(b, s->env[i].name, s->env[i].value);
+}
+
+static void env_of(struct block *b, const struct active *a)
+{
+	struct block base = { 0 };
+	char run[16], attempt[16];
+
+	snprintf(run, sizeof(run), "%u", a->run->id);
+	snprintf(attempt, sizeof(attempt), "%u", a->attempt);
+	env_base(&base, login_of(uid_of(a)));
+	env_merge(b, a->spec, &base);
+	free(base.buf);
+	block_add(b, "JOBD_SOCKET", a->run->e->socket_path);
+	block_add(b, "JOBD_RUN", run);
+	block_add(b, "JOBD_PATH", jt_job_path(a->run->sched, a->idx, NULL));
+	block_add(b, "JOBD_ATTEMPT", attempt);
+}
+
+/* JOBD_JOB is the address that jobctl takes. */
+static void env_address(struct block *b, const struct active *a)
+{
+	size_t len;
+	const char *path = jt_job_path(a->run->sched, a->idx, &len);
+	char *address = xcalloc(1, len + 16);
+
+	snprintf(address, len + 16, "%u/%s", a->run->id, path);
+	block_add(b, "JOBD_JOB", address);
+	free(address);
+}
+
+static void argv_of(struct block *b, const struct spec_job *s)
+{
+	if (s->kind == SPEC_SHELL) {
+		block_add(b, NULL, "/bin/sh");
+		block_add(b, NULL, "-c");
+		block_add(b, NULL, s->shell);
+		return;
+	}
+	for (size_t i = 0; i < s->argc; i++)
+		block_add(b, NULL, s->argv[i]);
+}
+
+static int text_fd(const char *text)
+{
+	size_t len = strlen(text), done = 0;
+	int fd = memfd_create("stdin", MFD_CLOEXEC);
+
+	while (fd >= 0 && done < len) {
+		ssize_t n = write(fd, text + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int e = errno;
+
+			close(fd);
+			errno = e;
+			return -1;
+		}
+		done += (size_t)n;
+	}
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+static void close_fds(int *fds, int n)
+{
+	int e = errno;
+
+	for (int i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	errno = e;
+}
+
+static int open_fds(struct active *a, struct rm_start *st)
+{
+	for (int i = 0; i < RM_FDS_MAX; i++)
+		st->fds[i] = -1;
+	if (output_open(a, st->fds) < 0)
+		return -1;
+	if (a->spec->stdin_file) {
+		st->stdin_kind = RM_STDIN_FILE;
+		st->stdin_file = a->spec->stdin_file;
+	} else if (a->spec->stdin_text) {
+		st->stdin_kind = RM_STDIN_FD;
+		st->fds[2] = text_fd(a->spec->stdin_text);
+		if (st->fds[2] < 0) {
+			close_fds(st->fds, 2);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* An own error before the runner had it: the attempt ends as one that could not be spawned. */
+static void failed_here(struct active *a, int code, int stage)
+{
+	struct rm_end end = { .job = JOB_ID(a->run->id, a->idx), .attempt = a->attempt, .how = RM_SPAWN, .stage = (uint8_t)stage,
+			      .code = code, .ended_at_us = now_us() };
+
+	a->state = A_SENT;
+	outcome_batch(a->run->e, &end, 1);
+}
+
+static void fill_start(struct rm_start *st, const struct active *a, const struct block *argv, const struct block *env)
+{
+	const struct spec_job *s = a->spec;
+
+	st->job = JOB_ID(a->run->id, a->idx);
+	st->attempt = a->attempt;
+	st->argc = argv->n;
+	st->argv = argv->buf;
+	st->argv_len = argv->len;
+	st->envc = env->n;
+	st->envp = env->buf;
+	st->envp_len = env->len;
+	st->cwd = s->cwd ? s->cwd : "/";
+	st->user = s->user;
+	if (!st->user && a->run->uid != geteuid())
+		st->user = login_of(a->run->uid)->name;
+	st->group = s->group;
+	st->timeout_ms = s->timeout_ms;
+	st->grace_ms = (uint32_t)s->grace_ms;
+	st->umask = s->umask;
+	st->nice = s->nice;
+	st->output_max = a->run->e->conf.output_max;
+}
+
+int launch(struct active *a)
+{
+	struct engine *e = a->run->e;
+	struct block argv = { 0 }, env = { 0 };
+	struct rm_start st = { 0 };
+	int rc, err;
+
+	if (!runner_link_is_up(e->link)) {
+		errno = ENOTCONN;
+		return -1;
+	}
+	if (open_fds(a, &st) < 0) {
+		failed_here(a, errno, RM_AT_STDIN);
+		return 0;
+	}
+	argv_of(&argv, a->spec);
+	env_of(&env, a);
+	env_address(&env, a);
+	fill_start(&st, a, &argv, &env);
+	rc = runner_link_start(e->link, &st);
+	err = errno;
+	close_fds(st.fds, 3);
+	free(argv.buf);
+	free(env.buf);
+	if (rc == 0) {
+		a->state = A_SENT;
+		e->n_starts++;
+		return 0;
+	}
+	if (err != EAGAIN && err != ENOTCONN) {
+		failed_here(a, err, RM_AT_EXEC);
+		return 0;
+	}
+	errno = err;
+	return -1;
+}

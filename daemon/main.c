@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jobd - the daemon. Options, places, the lock of the state directory, the sockets, and the order of coming up and going down:
+ *
+ *   lock -> database -> runs -> store thread -> socket -> runner -> ready          (an orderly end goes the other way)
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "index.h"
+#include "interface.h"
+#include "log.h"
+#include "notify.h"
+#include "rpc.h"
+
+struct places {
+	char state[PATH_MAX], socket[PATH_MAX], config[PATH_MAX], runner_socket[PATH_MAX], runner[PATH_MAX];
+	bool config_given;
+};
+
+struct daemon {
+	struct engine e;
+	struct places at;
+	int lock_fd;
+	bool own_socket;                /* bound by us: to be removed at the end */
+	bool say_ready;
+	struct event *term, *intr, *hup;
+};
+
+/* ---- options and places --------------------------------------------------------------------------------------------- */
+
+static const char usage[] =
+	"Usage: jobd [--state DIR] [--socket PATH] [--config FILE] [--ready]\n"
+	"Runs trees of jobs and never loses track of them. Stays in the foreground; logs to standard error.\n"
+	"\n"
+	"  --state DIR     database and outputs          (JOBD_STATE;  /var/lib/jobd, or below $XDG_STATE_HOME)\n"
+	"  --socket PATH   where clients connect         (JOBD_SOCKET; /run/jobd/socket, or below $XDG_RUNTIME_DIR)\n"
+	"  --config FILE   jobd.conf                     (JOBD_CONFIG; /etc/jobd, or below $XDG_CONFIG_HOME)\n"
+	"  --ready         print `ready` on standard output when clients can connect\n"
+	"  --version, --help\n"
+	"\n"
+	"TERM: take no more work and go; running jobs stay with jobd-runner. HUP: read jobd.conf again.\n";
+
+/* a and b, one after the other. */
+static int set(char buf[PATH_MAX], const char *a, const char *b)
+{
+	return snprintf(buf, PATH_MAX, "%s%s", a, b) < PATH_MAX ? 0 : -1;
+}
+
+static int user_place(char buf[PATH_MAX], const char *var, const char *below_home, const char *name)
+{
+	const char *base = getenv(var), *home = getenv("HOME");
+
+	if (base && *base == '/')
+		return snprintf(buf, PATH_MAX, "%s/jobd%s", base, name) < PATH_MAX ? 0 : -1;
+	if (!home || *home != '/')
+		return -1;
+	return snprintf(buf, PATH_MAX, "%s/%s/jobd%s", home, below_home, name) < PATH_MAX ? 0 : -1;
+}
+
+static int user_socket(char buf[PATH_MAX])
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+
+	if (run && *run == '/')
+		return set(buf, run, "/jobd/socket");
+	return snprintf(buf, PATH_MAX, "/tmp/jobd-%u/socket", (unsigned)geteuid()) < PATH_MAX ? 0 : -1;
+}
+
+static int default_places(struct places *p)
+{
+	if (geteuid() == 0) {
+		set(p->state, "/var/lib/jobd", "");
+		set(p->socket, "/run/jobd/socket", "");
+		return set(p->config, SYSCONFDIR, "/jobd/jobd.conf");
+	}
+	if (user_place(p->state, "XDG_STATE_HOME", ".local/state", "") < 0 ||
+	    user_place(p->config, "XDG_CONFIG_HOME", ".config", "/jobd.conf") < 0)
+		return -1;
+	return user_socket(p->socket);
+}
+
+static void from_env(char buf[PATH_MAX], const char *var)
+{
+	const char *v = getenv(var);
+
+	if (v && *v)
+		set(buf, v, "");
+}
+
+static int read_options(struct daemon *d, int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "state", required_argument, NULL, 's' }, { "socket", required_argument, NULL, 'S' }, { "config", required_argument, NULL, 'c' },
+		{ "ready", no_argument, NULL, 'r' }, { "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	struct places *p = &d->at;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
+		switch (c) {
+		case 's': set(p->state, optarg, ""); break;
+		case 'S': set(p->socket, optarg, ""); break;
+		case 'c': set(p->config, optarg, ""); p->config_given = true; break;
+		case 'r': d->say_ready = true; break;
+		case 'V': puts("jobd " PACKAGE_VERSION); exit(0);
+		case 'h': fputs(usage, stdout); exit(0);
+		default: fputs("Try `jobd --help`.\n", stderr); return -1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "jobd: unexpected argument \"%s\"; try `jobd --help`\n", argv[optind]);
+		return -1;
+	}
+	return 0;
+}
+
+/* The directories are made absolute: children and the runner have working directories of their own. */
+static int absolute(char buf[PATH_MAX])
+{
+	char cwd[PATH_MAX], rest[PATH_MAX];
+
+	if (buf[0] == '/')
+		return 0;
+	memcpy(rest, buf, sizeof(rest));
+	if (!getcwd(cwd, sizeof(cwd) - 1))
+		return -1;
+	strcat(cwd, "/");
+	return set(buf, cwd, rest);
+}
+
+static void find_runner(struct places *p)
+{
+	const char *given = getenv("JOBD_RUNNER");
+	ssize_t n;
+	char *slash;
+
+	if (given && *given) {
+		set(p->runner, strcmp(given, "none") == 0 ? "" : given, "");
+		return;
+	}
+	if (access(set(p->runner, PKGLIBEXECDIR, "/jobd-runner") == 0 ? p->runner : "", X_OK) == 0)
+		return;
+	n = readlink("/proc/self/exe", p->runner, sizeof(p->runner) - sizeof("/jobd-runner"));
+	p->runner[n > 0 ? n : 0] = '\0';
+	slash = strrchr(p->runner, '/');
+	if (slash)
+		strcpy(slash, "/jobd-runner");
+}
+
+static int find_places(struct daemon *d, int argc, char **argv)
+{
+	struct places *p = &d->at;
+	int known = default_places(p);
+
+	from_env(p->state, "JOBD_STATE");
+	from_env(p->socket, "JOBD_SOCKET");
+	if (getenv("JOBD_CONFIG"))
+		p->config_given = true;
+	from_env(p->config, "JOBD_CONFIG");
+	if (read_options(d, argc, argv) < 0)
+		return -1;
+	if ((known < 0 && (!*p->state || !*p->socket)) || absolute(p->state) < 0 || absolute(p->socket) < 0) {
+		log_error("no place for the state: give --state and --socket, or set HOME");
+		return -1;
+	}
+	if (set(p->runner_socket, p->state, "/runner.sock") < 0)
+		return -1;
+	from_env(p->runner_socket, "JOBD_RUNNER_SOCKET");
+	find_runner(p);
+	return 0;
+}
+
+/* ---- the state directory ---------------------------------------------------------------------------------------------- */
+
+static int make_dirs(const char *path)
+{
+	char buf[PATH_MAX];
+
+	set(buf, path, "");
+	for (char *p = buf + 1; *p; p++)
+		if (*p == '/') {
+			*p = '\0';
+			if (mkdir(buf, 0755) < 0 && errno != EEXIST)
+				return -1;
+			*p = '/';
+		}
+	return mkdir(buf, 0700) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static int open_dir_of_ours(int at, const char *path)
+{
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
+		return fd;
+	close(fd);
+	errno = EPERM;
+	return -1;
+}
+
+/* One owner: the lock names who holds it. */
+static int take_lock(struct daemon *d)
+{
+	char who[32] = "?";
+	ssize_t n;
+
+	d->lock_fd = openat(d->e.state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock_fd < 0) {
+		log_error("%s/lock: %s", d->at.state, strerror(errno));
+		return -1;
+	}
+	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		n = pread(d->lock_fd, who, sizeof(who) - 1, 0);
+		who[n > 0 ? strcspn(who, "\n") : 0] = '\0';
+		log_error("%s is in use by another jobd (process %s): stop that one, or give another --state", d->at.state, who);
+		return -1;
+	}
+	n = snprintf(who, sizeof(who), "%d\n", (int)getpid());
+	if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, who, (size_t)n, 0) != n)
+		log_warn("%s/lock: %s", d->at.state, strerror(errno));
+	return 0;
+}
+
+static int open_state(struct daemon *d)
+{
+	struct engine *e = &d->e;
+
+	if (make_dirs(d->at.state) < 0 || (e->state_fd = open_dir_of_ours(AT_FDCWD, d->at.state)) < 0) {
+		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to somebody else" : strerror(errno));
+		return -1;
+	}
+	if (take_lock(d) < 0)
+		return -1;
+	if ((mkdirat(e->state_fd, "out", 0700) < 0 && errno != EEXIST) || (e->out_fd = open_dir_of_ours(e->state_fd, "out")) < 0) {
+		log_error("%s/out: %s", d->at.state, strerror(errno));
+		return -1;
+	}
+	e->state_dir = d->at.state;
+	e->socket_path = d->at.socket;
+	return 0;
+}
+
+/* ---- configuration -------------------------------------------------------------------------------------------------------- */
+
+static void apply_conf(struct engine *e)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!e->conf.slots)
+		e->conf.slots = cpus < 1 ? 1 : (uint32_t)cpus;
+	e->slots = e->conf.slots;
+	log_set_level(levels[e->conf.log_level]);
+}
+
+static int read_conf(struct daemon *d)
+{
+	struct conf_error err;
+
+	if (!d->at.config_given && access(d->at.config, F_OK) < 0)
+		return 0;
+	if (conf_read(d->at.config, &d->e.conf, &err) == 0)
+		return 0;
+	log_error("%s", err.text);
+	return -1;
+}
+
+static void reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+	struct conf old = d->e.conf;
+
+	(void)sig, (void)what;
+	notify_send("RELOADING=1");
+	conf_init(&d->e.conf);
+	if (read_conf(d) == 0) {
+		conf_done(&old);
+		log_info("%s read again", d->at.config);
+	} else {
+		conf_done(&d->e.conf);
+		d->e.conf = old;
+	}
+	apply_conf(&d->e);
+	notify_send("READY=1");
+	engine_turn(&d->e);
+}
+
+/* ---- the socket ------------------------------------------------------------------------------------------------------------ */
+
+static int set_socket_group(const char *path, const struct conf *c)
+{
+	struct group *gr = c->socket_group ? getgrnam(c->socket_group) : NULL;
+
+	if (c->socket_group && !gr)
+		log_warn("socket_group: there is no group \"%s\"", c->socket_group);
+	if (gr && chown(path, (uid_t)-1, gr->gr_gid) < 0)
+		return -1;
+	return chmod(path, c->socket_mode);
+}
+
+/* A folder in /tmp may be made by anybody before us: only one that is ours, and closed to others, will do. */
+static int check_socket_dir(const char *dir)
+{
+	struct stat st;
+
+	if (strncmp(dir, "/tmp/jobd-", 10) != 0)
+		return 0;
+	if (lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+/* Bound under a temporary name and renamed: who connects to the name finds a listener. The lock of the state keeps others away. */
+static int bind_socket(struct daemon *d)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char dir[PATH_MAX];
+	size_t len;
+
+	set(dir, d->at.socket, "");
+	*strrchr(dir, '/') = '\0';
+	if (fd < 0 || (*dir && (make_dirs(dir) < 0 || check_socket_dir(dir) < 0)))
+		goto fail;
+	len = (size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s.new", d->at.socket);
+	if (len >= sizeof(un.sun_path)) {
+		errno = ENAMETOOLONG;
+		goto fail;
+	}
+	unlink(un.sun_path);
+	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || set_socket_group(un.sun_path, &d->e.conf) < 0 || listen(fd, 4096) < 0 ||
+	    rename(un.sun_path, d->at.socket) < 0)
+		goto fail;
+	d->own_socket = true;
+	return fd;
+fail:
+	log_error("socket %s: %s", d->at.socket, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int open_sockets(struct daemon *d)
+{
+	int n = notify_listen_fds(), fd;
+
+	for (int i = 0; i < n; i++) {
+		fcntl(3 + i, F_SETFL, O_NONBLOCK);
+		if (server_listen(d->e.server, 3 + i) < 0)
+			return -1;
+	}
+	if (n > 0)
+		return 0;
+	fd = bind_socket(d);
+	return fd < 0 ? -1 : server_listen(d->e.server, fd);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------------------- */
+
+static void turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine *e = arg;
+
+	(void)fd, (void)what;
+	slots_fill(e);
+	runner_link_flush(e->link);
+	notice_turn(e);
+	stop_check(e);
+}
+
+static void hourly(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	submit_forget_old(arg);
+	control_retain(arg);
+}
+
+static void runner_up(void *ctx, const struct rm_welcome *w, struct rm_end *inv, size_t n)
+{
+	recover_inventory(ctx, w, inv, n);
+}
+
+static void runner_down(void *ctx)
+{
+	((struct engine *)ctx)->ready = false;
+}
+
+static void runner_started(void *ctx, const struct rm_started *st)
+{
+	outcome_started(ctx, st);
+}
+
+static void runner_ended(void *ctx, struct rm_end *ends, size_t n)
+{
+	outcome_batch(ctx, ends, n);
+}
+
+static void runner_writable(void *ctx)
+{
+	struct engine *e = ctx;
+
+	for (uint32_t i = 0; i < e->n_runs_cap; i++)
+		if (e->runs[i] && !TAILQ_EMPTY(&e->runs[i]->picks))
+			send_picks(e->runs[i]);
+	engine_turn(e);
+}
+
+static void session_closed(void *ctx, struct session *s)
+{
+	submit_session_closed(ctx, s);
+}
+
+static void asked_to_stop(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)sig, (void)what;
+	notify_send("STOPPING=1\nSTATUS=Stopping; running jobs stay with the runner");
+	stop_request(&d->e, STOP_DETACH, NULL);
+}
+
+static void start_engine(struct daemon *d)
+{
+	struct engine *e = &d->e;
+	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = PACKAGE_VERSION, .url = "https://varlink.org/", .interface = "org.jobd",
+				  .description = interface_text, .methods = rpc_methods, .ctx = e, .max_sessions = e->conf.max_sessions,
+				  .max_sessions_per_uid = e->conf.max_sessions_per_uid, .on_close = session_closed };
+	struct timeval hour = { 3600, 0 };
+
+	e->began_ns = now_ns();
+	e->names = index_new();
+	e->keys = index_new();
+	TAILQ_INIT(&e->lru);
+	e->turn = event_new(e->base, -1, 0, turn, e);
+	e->hourly = event_new(e->base, -1, EV_PERSIST, hourly, e);
+	event_add(e->hourly, &hour);
+	e->server = server_new(e->base, &so);
+}
+
+static void start_link(struct daemon *d)
+{
+	struct runner_link_opts lo = { .socket_path = d->at.runner_socket, .state_dir = d->at.state, .program = *d->at.runner ? d->at.runner : NULL,
+				       .ctx = &d->e, .on_up = runner_up, .on_down = runner_down, .on_started = runner_started,
+				       .on_ended = runner_ended, .on_writable = runner_writable };
+
+	d->e.link = runner_link_new(d->e.base, &lo);
+}
+
+static void catch_signals(struct daemon *d)
+{
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	d->term = evsignal_new(d->e.base, SIGTERM, asked_to_stop, d);
+	d->intr = evsignal_new(d->e.base, SIGINT, asked_to_stop, d);
+	d->hup = evsignal_new(d->e.base, SIGHUP, reload, d);
+	event_add(d->term, NULL);
+	event_add(d->intr, NULL);
+	event_add(d->hup, NULL);
+}
+
+static void raise_limits(void)
+{
+	struct rlimit rl, none = { 0, 0 };
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	setrlimit(RLIMIT_CORE, &none);
+	umask(077);
+}
+
+static int open_store(struct daemon *d)
+{
+	struct engine *e = &d->e;
+	struct store_error err;
+
+	e->store = store_open(d->at.state, &err);
+	if (!e->store || recover(e, &err) < 0) {
+		log_error("%s", err.text);
+		return -1;
+	}
+	start_link(d);
+	if (recover_jobs(e, &err) < 0 || store_start(e->store, e->base, &err) < 0) {
+		log_error("%s", err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static void say_ready(const struct daemon *d)
+{
+	log_info("jobd %s serves %s (state %s, %u slots)", PACKAGE_VERSION, d->at.socket, d->at.state, d->e.slots);
+	notify_send("READY=1\nSTATUS=Serving %s", d->at.socket);
+	if (d->say_ready) {
+		puts("ready");
+		fflush(stdout);
+	}
+}
+
+/* What is posted is committed, the lock is released, and only then is the end told to who asked for it. */
+static void go(struct daemon *d)
+{
+	struct engine *e = &d->e;
+
+	server_stop_listening(e->server);
+	if (d->own_socket)
+		unlink(d->at.socket);
+	if (!e->n_running)
+		runner_link_quit(e->link);
+	runner_link_flush(e->link);
+	store_stop(e->store);
+	close(d->lock_fd);
+	stop_answer(e);
+	while (!server_drained(e->server) && event_base_loop(e->base, EVLOOP_ONCE) == 0)
+		;
+	log_info("jobd ends; %u jobs stay with the runner", e->n_running);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+
+	conf_init(&d.e.conf);
+	if (find_places(&d, argc, argv) < 0 || read_conf(&d) < 0)
+		return 2;
+	apply_conf(&d.e);
+	raise_limits();
+	d.e.base = event_base_new();
+	if (!d.e.base || open_state(&d) < 0)
+		return 1;
+	catch_signals(&d);
+	start_engine(&d);
+	if (open_store(&d) < 0 || open_sockets(&d) < 0)
+		return 1;
+	say_ready(&d);
+	event_base_dispatch(d.e.base);
+	go(&d);
+	return 0;
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Outcome - what an end means: ok, a retry, a failure and what it takes along; lost attempts; the end of a run.
+ *
+ * The scheduler is stepped at once, in memory; the records are posted; acknowledgements to the runner, events and answers leave
+ * from the `done` of the record. Ends that came together are handled in path order, and nothing starts in between.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "engine.h"
+#include "log.h"
+#include "rpc.h"
+
+#define CHANGES_MAX 512
+#define AGAIN_DELAY_NS INT64_C(200000000)       /* the runner could not fork: wait before asking again */
+
+void fill_state(struct active *a, struct store_job_state *st, enum jt_state state)
+{
+	const struct job_mem *m = run_mem(a->run, a->idx);
+
+	*st = (struct store_job_state){ .state = (uint8_t)state, .cause = JT_NONE, .attempts = m->attempts, .n_failed = m->n_failed,
+					.n_lost = m->n_lost, .runner = a->runner, .reason = a->end_reason,
+					.exit_code = -1, .budget_at_us = m->budget_ms ? a->run->submitted_at_us + m->budget_ms * INT64_C(1000) : 0 };
+}
+
+bool active_parse(struct active *a, const char *text, size_t len)
+{
+	struct spec_error err = { .text = "no specification" };
+	struct spec_job *spec = arena_alloc(&a->arena, sizeof(*spec));
+
+	if (!text || spec_job_parse(text, len, a->run->spec, &a->arena, spec, &err) < 0) {
+		log_error("job %u/%s: stored specification is unreadable: %s", a->run->id,
+			  jt_job_path(a->run->sched, a->idx, NULL), err.text);
+		return false;
+	}
+	a->spec = spec;
+	return true;
+}
+
+/* ---- an attempt that was seen to end -------------------------------------------------------------------------------- */
+
+static enum job_reason reason_of(const struct rm_end *end)
+{
+	if (end->cause == RM_BY_TIMEOUT)
+		return WHY_TIMEOUT;
+	if (end->cause == RM_BY_OUTPUT)
+		return WHY_OUTPUT;
+	return end->how == RM_EXIT ? WHY_EXIT : end->how == RM_SIGNAL ? WHY_SIGNAL : WHY_SPAWN;
+}
+
+static unsigned retry_kind(enum job_reason why)
+{
+	switch (why) {
+	case WHY_EXIT: return SPEC_ON_EXIT;
+	case WHY_SIGNAL: return SPEC_ON_SIGNAL;
+	case WHY_TIMEOUT: return SPEC_ON_TIMEOUT;
+	case WHY_SPAWN: return SPEC_ON_SPAWN;
+	default: return 0;
+	}
+}
+
+static bool retries(const struct spec_job *s, const struct rm_end *end)
+{
+	enum job_reason why = reason_of(end);
+
+	if (!(s->retry_on & retry_kind(why)))
+		return false;
+	if (why != WHY_EXIT)
+		return true;
+	if (s->has_retry_on_exit && !spec_set_has(&s->retry_on_exit, (unsigned)end->code))
+		return false;
+	return !spec_set_has(&s->retry_not_on_exit, (unsigned)end->code);
+}
+
+static uint64_t random_bits(void)
+{
+	uint64_t x = 0;
+
+	if (getrandom(&x, sizeof(x), 0) != sizeof(x))
+		x = (uint64_t)now_ns() * UINT64_C(0x9e3779b97f4a7c15);
+	return x;
+}
+
+/* The delay before the next attempt; -1: there is none. */
+static int64_t retry_delay(struct active *a, const struct rm_end *end)
+{
+	struct job_mem *m = run_mem(a->run, a->idx);
+	int64_t since_us = now_us() - a->run->submitted_at_us - m->budget_ms * INT64_C(1000);
+
+	if (a->run->stopped || !retries(a->spec, end))
+		return -1;
+	return jt_retry_delay(&a->spec->retry, m->n_failed, since_us > 0 ? since_us * 1000 : 0, random_bits());
+}
+
+static enum jt_outcome verdict(const struct active *a, const struct rm_end *end)
+{
+	static const enum jt_outcome on_error[] = {
+		[SPEC_FAIL] = JT_END_FAIL, [SPEC_WARN] = JT_END_WARN, [SPEC_IGNORE] = JT_END_IGNORE,
+		[SPEC_SKIP] = JT_END_SKIP, [SPEC_STOP] = JT_END_ABORT,
+	};
+	enum job_reason why = reason_of(end);
+
+	if (a->end_reason)
+		return JT_END_CANCEL;
+	if (!a->spec)
+		return JT_END_FAIL;
+	if (why == WHY_EXIT && spec_set_has(&a->spec->success_exit, (unsigned)end->code))
+		return JT_END_OK;
+	if (why == WHY_EXIT && spec_set_has(&a->spec->skip_exit, (unsigned)end->code))
+		return JT_END_SKIP;
+	return on_error[a->spec->on_error];
+}
+
+static bool is_failure(const struct active *a, const struct rm_end *end)
+{
+	enum job_reason why = reason_of(end);
+
+	return !a->end_reason && a->spec &&
+	       !(why == WHY_EXIT && (spec_set_has(&a->spec->success_exit, (unsigned)end->code) ||
+				     spec_set_has(&a->spec->skip_exit, (unsigned)end->code)));
+}
+
+static const char *stage_name(unsigned stage)
+{
+	static const char *const names[] = {
+		[RM_AT_NONE] = "start", [RM_AT_FORK] = "fork", [RM_AT_STDIN] = "open stdin or output", [RM_AT_CWD] = "enter the working directory",
+		[RM_AT_USER] = "become the user", [RM_AT_LIMITS] = "set limits", [RM_AT_EXEC] = "execute",
+	};
+
+	return stage < sizeof(names) / sizeof(*names) ? names[stage] : "start";
+}
+
+static char *spawn_message(const struct active *a, const struct rm_end *end)
+{
+	const struct spec_job *s = a->spec;
+	const char *what = "";
+	char *text;
+
+	if (s && end->stage == RM_AT_EXEC)
+		what = s->kind == SPEC_SHELL ? "/bin/sh" : s->argv[0];
+	else if (s && end->stage == RM_AT_CWD)
+		what = s->cwd ? s->cwd : "/";
+	else if (s && end->stage == RM_AT_USER)
+		what = s->user ? s->user : "the run's owner";
+	if (asprintf(&text, "cannot %s%s%s: %s", stage_name(end->stage), *what ? " " : "", what, strerror(end->code)) < 0)
+		abort();
+	return text;
+}
+
+static void fill_attempt(struct active *a, const struct rm_end *end, struct store_attempt *at)
+{
+	*at = (struct store_attempt){
+		.attempt = a->attempt, .reason = a->end_reason ? a->end_reason : (uint8_t)reason_of(end),
+		.exit_code = end->how == RM_EXIT ? end->code : -1, .signal = end->how == RM_SIGNAL ? end->code : 0,
+		.pid = end->pid, .started_at_us = end->started_at_us, .ended_at_us = end->ended_at_us, .wall_ns = end->wall_ns,
+		.cpu_us = end->cpu_us, .maxrss_kb = end->maxrss_kb,
+	};
+	if (end->how == RM_SPAWN)
+		at->message = spawn_message(a, end);
+	output_collect(a, at);
+}
+
+static void end_durable(struct store_op *op)
+{
+	struct engine *e = op->ctx;
+	struct active *a = op->arg;
+	struct run *r = a->run;
+	jt_job j = a->idx;
+
+	output_settled(e, op->id, &op->attempt);
+	if (op->attempt.pid != -1)
+		runner_link_ack(e->link, op->id, a->attempt);
+	active_free(a);
+	r->n_ending--;
+	notice_event(e, &op->event);
+	logs_attempt_changed(e, op->id);
+	if (jt_state_is_final((enum jt_state)op->job.state))
+		notice_job_ended(r, j);
+	engine_turn(e);
+}
+
+/* Posts the record of an end; the active lives on, as A_ENDING, until it is durable. */
+static void post_end(struct active *a, const struct jt_end *end, enum job_reason why, const struct store_attempt *at, enum event_kind kind,
+		     int64_t due_ns)
+{
+	struct run *r = a->run;
+	struct store_op *op = engine_op(r->e, ST_END, r);
+
+	op->id = JOB_ID(r->id, a->idx);
+	op->attempt = *at;
+	fill_state(a, &op->job, end->state);
+	op->job.reason = (uint8_t)why;
+	op->job.goes_on = end->goes_on;
+	op->job.fails_run = end->fails_run;
+	op->job.started_at_us = at->started_at_us;
+	op->job.ended_at_us = at->ended_at_us ? at->ended_at_us : now_us();
+	op->job.exit_code = at->exit_code;
+	op->job.signal = at->signal;
+	op->job.due_at_us = due_ns ? now_us() + (due_ns - now_ns()) / 1000 : 0;
+	engine_event(op, r, a->idx, kind);
+	op->event.attempt = a->attempt;
+	op->event.state = (uint8_t)end->state;
+	op->event.reason = (uint8_t)why;
+	op->event.exit_code = at->exit_code;
+	op->event.signal = at->signal;
+	op->urgent = !LIST_EMPTY(&r->waiters);
+	op->done = end_durable;
+	op->arg = a;
+	a->state = A_ENDING;
+	r->n_ending++;
+	r->e->n_ends++;
+	engine_post(r->e, op);
+}
+
+static void step_end(struct active *a, const struct jt_end *end, struct jt_changes *ch)
+{
+	struct jt_error err;
+
+	if (jt_sched_end(a->run->sched, a->idx, end, ch, &err) < 0) {
+		log_error("run %u: %s", a->run->id, err.text);
+		abort();
+	}
+	slot_freed(a->run);
+}
+
+static void end_for_good(struct active *a, enum jt_outcome outcome, enum job_reason why, const struct store_attempt *at)
+{
+	struct run *r = a->run;
+	struct jt_end end = jt_end_of(outcome);
+	struct jt_changes ch = { 0 };
+
+	step_end(a, &end, &ch);
+	post_end(a, &end, why, at, EV_ENDED, 0);
+	outcome_changes(r, &ch);
+	jt_changes_done(&ch);
+	if (end.stops_run)
+		control_stop_run(r, JT_STOP, JT_STOP_FAIL);
+	run_check_end(r);
+}
+
+static void end_for_now(struct active *a, int64_t delay_ns, enum job_reason why, const struct store_attempt *at)
+{
+	struct jt_end end = { .state = JT_BACKOFF };
+	struct jt_error err;
+	int64_t due = now_ns() + delay_ns;
+
+	if (jt_sched_backoff(a->run->sched, a->idx, due, &err) < 0)
+		abort();
+	slot_freed(a->run);
+	post_end(a, &end, why, at, EV_RETRYING, due);
+}
+
+/* Could not be forked: no attempt was made. Waits a moment, and is asked for again under the same number. */
+static void put_back(struct active *a)
+{
+	struct run *r = a->run;
+	struct store_op *op = engine_op(r->e, ST_JOB_STATE, r);
+	struct jt_error err;
+	uint64_t id = JOB_ID(r->id, a->idx);
+
+	log_warn("job %u/%s: the runner cannot fork now; trying again", r->id, jt_job_path(r->sched, a->idx, NULL));
+	run_mem(r, a->idx)->attempts--;
+	if (jt_sched_backoff(r->sched, a->idx, now_ns() + AGAIN_DELAY_NS, &err) < 0)
+		abort();
+	op->id = id;
+	fill_state(a, &op->job, JT_WAITING);
+	engine_post(r->e, op);
+	runner_link_ack(r->e->link, id, a->attempt);
+	runner_link_flush(r->e->link);
+	active_free(a);
+	slot_freed(r);
+}
+
+static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
+{
+	struct run *r = a->run;
+	struct job_mem *m = run_mem(r, a->idx);
+	struct store_op *op = engine_op(r->e, ST_EVENT, r);
+	int64_t ms = (started_at_us - r->submitted_at_us) / 1000;
+
+	a->pid = pid;
+	a->started_at_us = started_at_us;
+	if (!m->budget_ms)
+		m->budget_ms = ms < 1 ? 1 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+	if (!r->started_at_us)
+		r->started_at_us = started_at_us;
+	engine_event(op, r, a->idx, EV_STARTED);
+	op->event.at_us = started_at_us;
+	op->event.attempt = a->attempt;
+	op->event.state = JT_RUNNING;
+	op->done = notice_op;
+	engine_post(r->e, op);
+}
+
+static void one_end(struct active *a, const struct rm_end *end)
+{
+	struct store_attempt at;
+	int64_t delay;
+
+	if (!a->spec && !a->todo && !a->end_reason && end->how != RM_SPAWN) {   /* adopted; its specification is on the way */
+		a->todo = TODO_END;
+		a->end = *end;
+		return;
+	}
+	if (end->how == RM_AGAIN && !a->end_reason) {
+		put_back(a);
+		return;
+	}
+	if (a->state != A_RUNNING && end->started_at_us)
+		note_start(a, end->pid, end->started_at_us);
+	fill_attempt(a, end, &at);
+	if (is_failure(a, end)) {
+		run_mem(a->run, a->idx)->n_failed++;
+		delay = retry_delay(a, end);
+		if (delay >= 0) {
+			end_for_now(a, delay, reason_of(end), &at);
+			return;
+		}
+	}
+	end_for_good(a, verdict(a, end), (enum job_reason)at.reason, &at);
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------------------ */
+
+/* An end of an attempt that is not active: recorded before (acknowledge it) or not ours (keep it, and say so). */
+static void unknown_end(struct engine *e, const struct rm_end *end)
+{
+	struct active *a = active_find_attempt(e, end->job, end->attempt);
+	struct run *r = engine_run(e, JOB_RUN(end->job));
+
+	if (a)
+		return;         /* ENDING: acknowledged once it is durable */
+	if (r && JOB_IDX(end->job) < r->n_jobs && (!r->mem || run_mem(r, JOB_IDX(end->job))->attempts >= end->attempt)) {
+		runner_link_ack(e->link, end->job, end->attempt);
+		return;
+	}
+	log_warn("runner: end of an unknown attempt: run %u, job %u, attempt %u; the runner keeps it", JOB_RUN(end->job),
+		 JOB_IDX(end->job), end->attempt);
+}
+
+struct ended {
+	struct active *a;
+	const struct rm_end *end;
+};
+
+static int by_path(const void *x, const void *y)
+{
+	const struct active *a = ((const struct ended *)x)->a, *b = ((const struct ended *)y)->a;
+
+	if (a->run != b->run)
+		return a->run->id < b->run->id ? -1 : 1;
+	return jt_sched_cmp(a->run->sched, a->idx, b->idx);
+}
+
+void outcome_batch(struct engine *e, struct rm_end *ends, size_t n)
+{
+	struct ended few[64], *v = n <= 64 ? few : xcalloc(n, sizeof(*v));
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct active *a = active_find(e, ends[i].job);
+
+		if (a && a->attempt == ends[i].attempt && a->state >= A_SENT)
+			v[k++] = (struct ended){ a, &ends[i] };
+		else
+			unknown_end(e, &ends[i]);
+	}
+	if (k > 1)
+		qsort(v, k, sizeof(*v), by_path);
+	for (size_t i = 0; i < k; i++)
+		one_end(v[i].a, v[i].end);
+	if (v != few)
+		free(v);
+	engine_turn(e);
+}
+
+void outcome_started(struct engine *e, const struct rm_started *st)
+{
+	struct active *a = active_find(e, st->job);
+	struct jt_error err;
+
+	if (!a || a->attempt != st->attempt || a->state != A_SENT)
+		return;
+	note_start(a, st->pid, st->started_at_us);
+	a->state = A_RUNNING;
+	jt_sched_running(a->run->sched, a->idx, &err);
+	if (!LIST_EMPTY(&e->followers))
+		logs_attempt_changed(e, st->job);
+}
+
+/* ---- attempts without an end ---------------------------------------------------------------------------------------- */
+
+void outcome_todo(struct active *a)
+{
+	enum active_todo todo = (enum active_todo)a->todo;
+
+	if (todo == TODO_END)
+		one_end(a, &a->end);
+	else if (todo == TODO_LOST)
+		outcome_lost(a);
+	a->todo = TODO_NOTHING;
+	engine_turn(a->run->e);
+}
+
+void outcome_unstarted(struct active *a)
+{
+	struct run *r = a->run;
+	struct jt_error err;
+
+	if (a->end_reason) {
+		outcome_cancelled(a);
+		return;
+	}
+	if (jt_sched_unstart(r->sched, a->idx, &err) < 0)
+		abort();
+	run_mem(r, a->idx)->attempts--;
+	active_free(a);
+	slot_freed(r);
+}
+
+void outcome_cancelled(struct active *a)
+{
+	struct store_attempt none = { .attempt = 0, .exit_code = -1, .pid = -1 };
+
+	run_mem(a->run, a->idx)->attempts--;
+	a->attempt--;
+	end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &none);
+}
+
+static void lost_for_now(struct active *a, const struct store_attempt *at, bool hold)
+{
+	struct jt_end end = { .state = hold ? JT_HELD : JT_WAITING };
+	struct jt_error err;
+
+	if ((hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err)) < 0)
+		abort();
+	slot_freed(a->run);
+	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
+}
+
+void outcome_lost(struct active *a)
+{
+	struct job_mem *m = run_mem(a->run, a->idx);
+	struct store_attempt at = { .attempt = a->attempt, .reason = WHY_LOST, .exit_code = -1, .pid = -1, .started_at_us = a->started_at_us,
+				    .ended_at_us = now_us() };
+
+	m->n_lost++;
+	log_warn("job %u/%s: attempt %u was lost: nobody saw how it ended", a->run->id, jt_job_path(a->run->sched, a->idx, NULL), a->attempt);
+	output_collect(a, &at);
+	if (a->end_reason)
+		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);
+	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL)
+		end_for_good(a, JT_END_LOST, WHY_LOST, &at);
+	else
+		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
+}
+
+/* ---- what follows --------------------------------------------------------------------------------------------------- */
+
+static void changes_durable(struct store_op *op)
+{
+	struct engine *e = op->ctx;
+	struct run *r = op->arg;
+
+	for (size_t i = 0; i < op->n_ids; i++) {
+		struct store_event ev = store_event_of_row(op, i);
+
+		notice_event(e, &ev);
+		notice_job_ended(r, JOB_IDX(op->rows[i].id));
+	}
+}
+
+static enum job_reason reason_of_change(enum jt_reason why)
+{
+	switch (why) {
+	case JT_UPSTREAM: return WHY_UPSTREAM;
+	case JT_NOT_NEEDED: return WHY_NOT_NEEDED;
+	case JT_STOPPED: return WHY_STOPPED;
+	default: return WHY_CANCELLED;
+	}
+}
+
+static void fill_change(struct run *r, const struct jt_change *c, struct store_row *row)
+{
+	struct active *a = active_find(r->e, JOB_ID(r->id, c->job));
+	struct job_mem *m = run_mem(r, c->job);
+	enum jt_reason why;
+	struct jt_end end;
+	jt_job cause;
+
+	if (a && !a->picked)
+		disarm(a);
+	jt_job_end(r->sched, c->job, &end, &why, &cause);
+	row->id = JOB_ID(r->id, c->job);
+	row->job = (struct store_job_state){ .state = c->state, .reason = (uint8_t)reason_of_change((enum jt_reason)c->reason), .cause = c->cause,
+					     .goes_on = end.goes_on, .fails_run = end.fails_run, .attempts = m->attempts, .n_failed = m->n_failed,
+					     .n_lost = m->n_lost, .ended_at_us = now_us(), .exit_code = -1 };
+}
+
+static void post_changes(struct run *r, const struct jt_change *v, size_t n)
+{
+	struct store_op *op = engine_op(r->e, ST_JOB_STATES, r);
+
+	op->rows = xcalloc(n, sizeof(*op->rows));
+	op->n_ids = n;
+	for (size_t i = 0; i < n; i++)
+		fill_change(r, &v[i], &op->rows[i]);
+	engine_event(op, r, JT_NONE, EV_SKIPPED);
+	r->e->last_seq += n - 1;
+	op->done = changes_durable;
+	op->arg = r;
+	engine_post(r->e, op);
+}
+
+/* A failure may take a million jobs along: they go to the store by the hundred. */
+void outcome_changes(struct run *r, struct jt_changes *ch)
+{
+	for (size_t i = 0; i < ch->n; i += CHANGES_MAX)
+		post_changes(r, ch->v + i, ch->n - i < CHANGES_MAX ? ch->n - i : CHANGES_MAX);
+	ch->n = 0;
+}
+
+static void run_end_durable(struct store_op *op)
+{
+	struct engine *e = op->ctx;
+	struct run *r = op->arg;
+
+	notice_event(e, &op->event);
+	if (run_is_final(r))
+		notice_run_ended(r);
+}
+
+static enum run_state result_of(struct jt_result res)
+{
+	if (res.stopped && res.why == JT_STOP_CANCEL)
+		return RUN_CANCELLED;
+	return res.failed || res.stopped ? RUN_FAILED : RUN_OK;
+}
+
+void run_check_end(struct run *r)
+{
+	struct jt_result res = jt_sched_result(r->sched);
+	struct store_op *op;
+
+	if (!res.done || r->ended_noted)
+		return;
+	r->ended_noted = true;
+	r->state = result_of(res);
+	r->ended_at_us = now_us();
+	memcpy(r->counts, jt_sched_counts(r->sched)->n, sizeof(r->counts));
+	run_unwant(r);
+	if (r->deadline)
+		event_del(r->deadline);
+	op = engine_op(r->e, ST_RUN_SET, r);
+	run_record(r, op);
+	engine_event(op, r, JT_NONE, EV_RUN_ENDED);
+	op->event.state = (uint8_t)r->state;
+	op->urgent = true;
+	op->done = run_end_durable;
+	op->arg = r;
+	engine_post(r->e, op);
+}

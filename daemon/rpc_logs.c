@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RPC - Logs: the output of an attempt, from its file or from its record, once or as it grows.
+ *
+ * A follower holds the file open and is woken by inotify, by the start and by the end of the attempt, and by its own connection
+ * when that has room again. It reads 48 KiB at a time, so that nobody else waits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "proto/base64.h"
+#include "log.h"
+#include "rpc.h"
+
+#define CHUNK (48 * 1024)
+
+struct logs_params {
+	const char *run, *path;
+	int stream;
+	int64_t attempt, offset;
+	bool follow;
+};
+static const char *const streams[] = { "out", "err", NULL };
+static const struct field logs_fields[] = {
+	FIELD_STRING("run", struct logs_params, run, 1, 255, FIELD_REQUIRED),
+	FIELD_STRING("path", struct logs_params, path, 1, JT_PATH_MAX, FIELD_REQUIRED),
+	FIELD_CHOICE("stream", struct logs_params, stream, streams, FIELD_REQUIRED),
+	FIELD_INT("attempt", struct logs_params, attempt, 1, UINT32_MAX - 1, 0),
+	FIELD_INT("offset", struct logs_params, offset, 0, INT64_MAX, 0),
+	FIELD_BOOL("follow", struct logs_params, follow, 0),
+	FIELD_END
+};
+
+struct follower {
+	struct engine *e;
+	struct call *call;              /* NULL: aborted */
+	uint64_t id;
+	uint32_t attempt;
+	bool err, follow, asking;
+	int fd;
+	int64_t offset;
+	struct event *inotify;
+	LIST_ENTRY(follower) entry;
+};
+
+static void follower_free(struct follower *f)
+{
+	LIST_REMOVE(f, entry);
+	if (f->inotify) {
+		close(event_get_fd(f->inotify));
+		event_free(f->inotify);
+	}
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
+}
+
+static void aborted(void *arg, struct call *call)
+{
+	struct follower *f = arg;
+
+	(void)call;
+	f->call = NULL;
+	if (!f->asking)
+		follower_free(f);
+}
+
+static json_t *chunk_json(struct follower *f, const char *data, size_t n, bool eof)
+{
+	char *text = xcalloc(1, BASE64_SIZE(n));
+	json_t *o;
+
+	base64_encode(data, n, text);
+	f->offset += (int64_t)n;
+	o = json_pack("{s:s, s:I, s:b}", "data_b64", text, "offset", (json_int_t)f->offset, "eof", eof);
+	free(text);
+	return o;
+}
+
+static json_t *heartbeat(void *arg)
+{
+	return chunk_json(arg, "", 0, false);
+}
+
+static void finish(struct follower *f, const char *data, size_t n, bool eof)
+{
+	call_reply(f->call, chunk_json(f, data, n, eof));
+	f->call = NULL;
+	follower_free(f);
+}
+
+/* The attempt can still write: it runs, or may yet start. */
+static bool may_grow(const struct follower *f)
+{
+	struct active *a = active_find(f->e, f->id);
+	struct run *r = engine_run(f->e, JOB_RUN(f->id));
+
+	if (a && a->attempt == f->attempt)
+		return true;
+	return r && !run_is_final(r) && r->sched && f->attempt > run_mem(r, JOB_IDX(f->id))->attempts &&
+	       !jt_state_is_final(jt_job_state(r->sched, JOB_IDX(f->id)));
+}
+
+/* ---- from the record -------------------------------------------------------------------------------------------------------- */
+
+static void recorded(struct store_op *op)
+{
+	struct follower *f = op->arg;
+	const struct store_attempt *at = op->n_attempts ? &op->attempts[0] : NULL;
+	const char *data = at ? f->err ? at->err : at->out : NULL;
+	int64_t size = at ? f->err ? at->err_bytes : at->out_bytes : 0;
+
+	f->asking = false;
+	if (!f->call)
+		follower_free(f);
+	else if (data && f->offset < size)
+		finish(f, data + f->offset, (size_t)(size - f->offset), true);
+	else
+		finish(f, "", 0, true);
+}
+
+static void ask_record(struct follower *f)
+{
+	struct store_op *op = engine_op(f->e, ST_GET_OUTPUT, NULL);
+
+	f->asking = true;
+	op->id = f->id;
+	op->attempt.attempt = f->attempt;
+	op->urgent = true;
+	op->done = recorded;
+	op->arg = f;
+	engine_post(f->e, op);
+}
+
+/* ---- from the file ------------------------------------------------------------------------------------------------------------ */
+
+static void step(struct follower *f);
+
+static void changed(evutil_socket_t fd, short what, void *arg)
+{
+	char buf[4096];
+
+	(void)what;
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
+	step(arg);
+}
+
+static void watch_file(struct follower *f)
+{
+	char path[64];
+	int fd;
+
+	if (f->inotify || !f->follow)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0) {
+		log_warn("logs -f: no inotify: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	f->inotify = event_new(f->e->base, fd, EV_READ | EV_PERSIST, changed, f);
+	event_add(f->inotify, NULL);
+}
+
+static void drained(void *arg, struct call *call)
+{
+	(void)call;
+	step(arg);
+}
+
+static bool open_file(struct follower *f)
+{
+	if (f->fd < 0) {
+		f->fd = output_fd(f->e, f->id, f->attempt, f->err);
+		if (f->fd >= 0)
+			watch_file(f);
+	}
+	return f->fd >= 0;
+}
+
+static void step(struct follower *f)
+{
+	bool grows = may_grow(f);
+	char buf[CHUNK];
+	ssize_t n;
+
+	if (f->asking)
+		return;
+	if (!open_file(f)) {
+		if (!grows)
+			ask_record(f);
+		else if (!f->follow)
+			finish(f, "", 0, false);
+		return;
+	}
+	for (;;) {
+		n = pread(f->fd, buf, sizeof(buf), f->offset);
+		if (!f->follow || n < 0) {
+			finish(f, buf, n > 0 ? (size_t)n : 0, n < (ssize_t)sizeof(buf) && !grows);
+			return;
+		}
+		if (n == 0)
+			break;
+		call_continue(f->call, chunk_json(f, buf, (size_t)n, false));
+		if (call_is_full(f->call)) {
+			call_on_drain(f->call, drained, f);
+			return;
+		}
+	}
+	if (!grows)
+		finish(f, "", 0, true);
+}
+
+void logs_attempt_changed(struct engine *e, uint64_t id)
+{
+	struct follower *f, *next;
+
+	for (f = LIST_FIRST(&e->followers); f; f = next) {
+		next = LIST_NEXT(f, entry);
+		if (f->id == id && f->call)
+			step(f);
+	}
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------------------------------- */
+
+struct logs_arg {
+	struct logs_params p;
+	char path[JT_PATH_MAX + 1];
+};
+
+static void begin(struct call *call, struct run *r, void *arg)
+{
+	const struct logs_arg *la = arg;
+	struct follower *f;
+	uint32_t begun;
+	jt_job j;
+
+	if (!rpc_job(call, r, la->path, &j))
+		return;
+	begun = run_mem(r, j)->attempts;
+	if (la->p.attempt > begun) {
+		call_invalid(call, "attempt");
+		return;
+	}
+	f = xcalloc(1, sizeof(*f));
+	*f = (struct follower){ .e = r->e, .call = call, .id = JOB_ID(r->id, j), .err = la->p.stream, .fd = -1, .offset = la->p.offset,
+				.follow = la->p.follow && call_wants_more(call) };
+	f->attempt = la->p.attempt ? (uint32_t)la->p.attempt : begun ? begun : 1;
+	LIST_INSERT_HEAD(&r->e->followers, f, entry);
+	call_on_abort(call, aborted, f);
+	call_set_heartbeat(call, heartbeat, f);
+	step(f);
+}
+
+void rpc_logs(void *ctx, struct call *call, const json_t *params)
+{
+	struct logs_params p = { 0 };
+	struct logs_arg *la;
+	struct run *r;
+
+	if (!rpc_read(call, params, logs_fields, &p) || !(r = rpc_run(ctx, call, p.run, MAY_READ)))
+		return;
+	la = xcalloc(1, sizeof(*la));
+	la->p = p;
+	snprintf(la->path, sizeof(la->path), "%s", p.path);
+	rpc_on_run(call, r, begin, la);
+}

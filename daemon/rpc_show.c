@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/* RPC - Get: one run or job with its specification and attempts. Explain: why it is as it is, down to the root cause. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/arena.h"
+#include "rpc.h"
+
+struct show_params {
+	const char *run, *path;
+};
+static const struct field show_fields[] = {
+	FIELD_STRING("run", struct show_params, run, 1, 255, FIELD_REQUIRED),
+	FIELD_STRING("path", struct show_params, path, 1, JT_PATH_MAX, 0),
+	FIELD_END
+};
+
+/* ---- Get ------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *attempt_json(const struct store_attempt *at)
+{
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:o, s:o}", "attempt", (json_int_t)at->attempt, "reason",
+			 at->reason ? json_string(reason_name((enum job_reason)at->reason)) : json_null(), "exit_code",
+			 at->exit_code >= 0 ? json_integer(at->exit_code) : json_null(), "signal",
+			 at->signal ? json_integer(at->signal) : json_null(), "message", json_opt(at->message), "pid",
+			 at->pid > 0 ? json_integer(at->pid) : json_null(), "started_at", json_time(at->started_at_us), "ended_at",
+			 json_time(at->ended_at_us), "wall_s", (double)at->wall_ns / 1e9, "cpu_s", (double)at->cpu_us / 1e6, "maxrss_kb",
+			 (json_int_t)at->maxrss_kb, "out_bytes", at->out_bytes >= 0 ? json_integer(at->out_bytes) : json_null(), "err_bytes",
+			 at->err_bytes >= 0 ? json_integer(at->err_bytes) : json_null());
+}
+
+static bool merges(const char *name)
+{
+	return strcmp(name, "env") == 0 || strcmp(name, "labels") == 0 || strcmp(name, "retry") == 0;
+}
+
+/* The job after defaults: env, labels and retry key by key, everything else replaced (JOBSPEC). */
+static void overlay(json_t *base, const json_t *over)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)over, name, value) {
+		json_t *mine = json_object_get(base, name);
+
+		if (merges(name) && json_is_object(mine) && json_is_object(value))
+			json_object_update(mine, value);
+		else
+			json_object_set(base, name, value);
+	}
+}
+
+static json_t *whole_spec(const struct run *r, const char *text, size_t len)
+{
+	static const char *const from_run[] = { "on_error", "cwd", "env" };
+	json_auto_t *options = json_loads(r->options, 0, NULL);
+	json_auto_t *job = json_loadb(text, len, 0, NULL);
+	json_t *spec = json_object();
+
+	for (size_t i = 0; i < sizeof(from_run) / sizeof(*from_run); i++)
+		if (json_object_get(options, from_run[i]))
+			json_object_set_new(spec, from_run[i], json_deep_copy(json_object_get(options, from_run[i])));
+	if (json_object_get(options, "defaults"))
+		overlay(spec, json_object_get(options, "defaults"));
+	if (job)
+		overlay(spec, job);
+	return spec;
+}
+
+struct get {
+	struct call *call;
+	bool owner;
+	jt_job job;
+};
+
+static void get_aborted(void *arg, struct call *call)
+{
+	(void)call;
+	((struct get *)arg)->call = NULL;
+}
+
+static void got_job(struct store_op *op)
+{
+	struct get *g = op->arg;
+	struct run *r = engine_run(op->ctx, op->run.run);
+	json_t *attempts = json_array(), *o;
+
+	if (!g->call || !r || !r->sched) {
+		json_decref(attempts);
+		free(g);
+		return;
+	}
+	for (size_t i = 0; i < op->n_attempts; i++)
+		json_array_append_new(attempts, attempt_json(&op->attempts[i]));
+	o = json_pack("{s:o, s:o, s:o}", "run", rpc_run_row(r, g->owner), "job", rpc_job_row(r, g->job, &op->rows[0].job), "attempts", attempts);
+	if (g->owner && op->text)
+		json_object_set_new(o, "spec", whole_spec(r, op->text, op->text_len));
+	json_object_set_new(o, "containment", json_string("session and process group"));
+	call_reply(g->call, o);
+	free(g);
+}
+
+struct show_arg {
+	bool has_path, owner;
+	char path[JT_PATH_MAX + 1];
+};
+
+static void get_loaded(struct call *call, struct run *r, void *arg)
+{
+	const struct show_arg *sa = arg;
+	struct store_op *op;
+	struct get *g;
+	jt_job j;
+
+	if (!rpc_job(call, r, sa->path, &j))
+		return;
+	g = xcalloc(1, sizeof(*g));
+	*g = (struct get){ call, sa->owner, j };
+	call_on_abort(call, get_aborted, g);
+	op = engine_op(r->e, ST_GET_JOB, r);
+	op->id = JOB_ID(r->id, j);
+	op->urgent = true;
+	op->done = got_job;
+	op->arg = g;
+	engine_post(r->e, op);
+}
+
+static void get_run(struct engine *e, struct call *call, struct run *r, bool owner)
+{
+	json_t *o = json_pack("{s:o}", "run", rpc_run_row(r, owner));
+
+	if (owner)
+		json_object_set_new(o, "spec", json_loads(r->options, 0, NULL));
+	reply_settled(e, call, o);
+}
+
+static struct show_arg *show_arg(const struct show_params *p, bool owner)
+{
+	struct show_arg *sa = xcalloc(1, sizeof(*sa));
+
+	sa->owner = owner;
+	sa->has_path = p->path != NULL;
+	snprintf(sa->path, sizeof(sa->path), "%s", p->path ? p->path : "");
+	return sa;
+}
+
+void rpc_get(void *ctx, struct call *call, const json_t *params)
+{
+	struct show_params p = { 0 };
+	struct engine *e = ctx;
+	struct run *r;
+	bool owner;
+
+	if (!rpc_read(call, params, show_fields, &p) || !(r = rpc_run(e, call, p.run, MAY_SEE)))
+		return;
+	owner = may(e, session_peer(call_session(call)), r, MAY_READ);
+	if (p.path)
+		rpc_on_run(call, r, get_loaded, show_arg(&p, owner));
+	else
+		get_run(e, call, r, owner);
+}
+
+/* ---- Explain --------------------------------------------------------------------------------------------------------------- */
+
+#define STEPS_MAX 24
+
+struct step {
+	jt_job job;
+	enum jt_state state;
+	struct jt_why why;
+	size_t row;                     /* index of the job's row among those that were asked for */
+	size_t rows[JT_WHY_JOBS];       /* of why.jobs */
+};
+
+struct explain {
+	struct call *call;
+	struct engine *e;
+	struct run *run;
+	size_t n;
+	struct step steps[STEPS_MAX];
+};
+
+static void explain_aborted(void *arg, struct call *call)
+{
+	(void)call;
+	((struct explain *)arg)->call = NULL;
+}
+
+static const char *path_of(const struct explain *x, jt_job j)
+{
+	return jt_job_path(x->run->sched, j, NULL);
+}
+
+/* Which job to explain after this one: what it waits for, or what caused its skip. JT_NONE: it is the root. */
+static jt_job next_of(struct explain *x, const struct step *st)
+{
+	struct jt_end end;
+	enum jt_reason why;
+	jt_job cause;
+
+	if (st->state == JT_SKIPPED) {
+		jt_job_end(x->run->sched, st->job, &end, &why, &cause);
+		return why == JT_UPSTREAM ? cause : JT_NONE;
+	}
+	if (st->why.what == JT_WAITS_PARENT || st->why.what == JT_WAITS_BARRIER || st->why.what == JT_WAITS_AFTER || st->why.what == JT_WAITS_WHEN)
+		return st->why.n_jobs ? st->why.jobs[0] : JT_NONE;
+	return JT_NONE;
+}
+
+static size_t ask_row(struct store_op *op, const struct explain *x, jt_job j)
+{
+	op->ids[op->n_ids] = JOB_ID(x->run->id, j);
+	return op->n_ids++;
+}
+
+static void walk(struct explain *x, jt_job j, struct store_op *op)
+{
+	while (j != JT_NONE && x->n < STEPS_MAX) {
+		struct step *st = &x->steps[x->n++];
+
+		st->job = j;
+		st->state = jt_job_state(x->run->sched, j);
+		st->row = ask_row(op, x, j);
+		jt_sched_why(x->run->sched, j, &st->why);
+		for (size_t i = 0; i < st->why.n_jobs; i++)
+			st->rows[i] = ask_row(op, x, st->why.jobs[i]);
+		j = next_of(x, st);
+	}
+}
+
+/* "failed: exit status 3 after 2 attempts" */
+static json_t *end_text(const struct explain *x, const struct step *st, const struct store_job_state *js)
+{
+	const char *path = path_of(x, st->job);
+	char tries[48] = "";
+
+	if (js->attempts > 1)
+		snprintf(tries, sizeof(tries), " after %u attempts", js->attempts);
+	switch ((enum job_reason)js->reason) {
+	case WHY_EXIT:
+		return json_sprintf("\"%s\" ended as %s: exit status %d%s", path, jt_state_name((enum jt_state)js->state), js->exit_code, tries);
+	case WHY_SIGNAL:
+		return json_sprintf("\"%s\" %s: killed by signal %d (%s)%s", path, jt_state_name((enum jt_state)js->state), js->signal,
+				    strsignal(js->signal), tries);
+	case WHY_TIMEOUT:
+		return json_sprintf("\"%s\" %s: it ran longer than its timeout%s", path, jt_state_name((enum jt_state)js->state), tries);
+	case WHY_SPAWN:
+		return json_sprintf("\"%s\" %s: it could not be started%s; `jobctl show` has the reason", path,
+				    jt_state_name((enum jt_state)js->state), tries);
+	case WHY_CANCELLED:
+		return json_sprintf("\"%s\" was cancelled", path);
+	case WHY_STOPPED:
+		return json_sprintf("\"%s\" did not run to its end: the run was stopped", path);
+	case WHY_NOT_NEEDED:
+		return json_sprintf("\"%s\" was not needed: what it waits for ended otherwise than its `when` asks", path);
+	case WHY_LOST:
+		return json_sprintf("\"%s\" was lost: nobody saw how its last attempt ended%s", path, tries);
+	case WHY_UPSTREAM:
+		return json_sprintf("\"%s\" was skipped because of \"%s\"", path, js->cause == JT_NONE ? "?" : path_of(x, js->cause));
+	default:
+		return json_sprintf("\"%s\" ended as %s", path, jt_state_name((enum jt_state)js->state));
+	}
+}
+
+static json_t *due_json(int64_t at_ns)
+{
+	return json_time(now_us() + (at_ns - now_ns()) / 1000);
+}
+
+static double seconds_until(int64_t at_ns)
+{
+	int64_t left = at_ns - now_ns();
+
+	return left > 0 ? (double)left / 1e9 : 0;
+}
+
+static json_t *names(const struct explain *x, const struct step *st)
+{
+	json_t *v = json_array();
+
+	for (size_t i = 0; i < st->why.n_jobs; i++)
+		json_array_append_new(v, json_string(path_of(x, st->why.jobs[i])));
+	return v;
+}
+
+/* "a/x (running), a/y (waiting) and 3 more" */
+static char *listed(const struct explain *x, const struct step *st)
+{
+	size_t cap = 256, len = 0;
+	char *text = xcalloc(1, cap);
+
+	for (size_t i = 0; i < st->why.n_jobs; i++) {
+		const char *path = path_of(x, st->why.jobs[i]);
+		size_t need = strlen(path) + 48;
+
+		if (len + need > cap)
+			text = xrealloc(text, cap = (len + need) * 2);
+		len += (size_t)snprintf(text + len, cap - len, "%s\"%s\" (%s)", i ? ", " : "", path,
+					jt_state_name(jt_job_state(x->run->sched, st->why.jobs[i])));
+	}
+	if (st->why.n_open > st->why.n_jobs && cap - len > 32)
+		snprintf(text + len, cap - len, " and %u more", st->why.n_open - (uint32_t)st->why.n_jobs);
+	return text;
+}
+
+static json_t *wait_text(const struct explain *x, const struct step *st)
+{
+	const char *path = path_of(x, st->job);
+	char *list = listed(x, st);
+	json_t *text = NULL;
+
+	switch (st->why.what) {
+	case JT_WAITS_PARENT:
+		text = json_sprintf("\"%s\" waits for its parent %s", path, list);
+		break;
+	case JT_WAITS_BARRIER:
+		text = json_sprintf("\"%s\" waits behind the barrier \"%s\", kept shut by %s", path, st->why.dir, list);
+		break;
+	case JT_WAITS_AFTER:
+		text = json_sprintf("\"%s\" waits after \"%s\": %s", path, st->why.dir, list);
+		break;
+	case JT_WAITS_WHEN:
+		text = json_sprintf("\"%s\" is judged when all that it waits for has ended: %s", path, list);
+		break;
+	case JT_WAITS_HELD:
+		text = json_sprintf("\"%s\" is held: `jobctl release %u/%s` lets it go", path, x->run->id, path);
+		break;
+	case JT_WAITS_BACKOFF:
+		text = json_sprintf("\"%s\" waits for its retry, due in %.1f s", path, seconds_until(st->why.at_ns));
+		break;
+	case JT_WAITS_PACE:
+		text = json_sprintf("\"%s\" is next: the run's pacing lets it start in %.1f s", path, seconds_until(st->why.at_ns));
+		break;
+	case JT_WAITS_PAUSED:
+		text = json_sprintf("\"%s\" could start, but run %u is paused: `jobctl resume %u`", path, x->run->id, x->run->id);
+		break;
+	case JT_WAITS_SEAL:
+		text = json_sprintf("\"%s\" waits until \"%s\" is sealed: jobs may still be added there (`jobctl seal`)", path,
+				    *st->why.dir ? st->why.dir : "the run");
+		break;
+	case JT_WAITS_SLOT:
+	case JT_WAITS_NOT:
+		break;
+	}
+	free(list);
+	return text;
+}
+
+static json_t *slot_text(const struct explain *x, const struct step *st, const char **ret_what)
+{
+	const struct run *r = x->run;
+	const char *path = path_of(x, st->job);
+
+	if (!x->e->ready) {
+		*ret_what = "runner";
+		return json_sprintf("\"%s\" could start, but jobd-runner does not answer; `jobctl status` tells more", path);
+	}
+	if (r->n_running >= r->slots) {
+		*ret_what = "slot";
+		return json_sprintf("\"%s\" could start, but all %u slots of run %u are taken", path, r->slots, r->id);
+	}
+	*ret_what = "global-slot";
+	return json_sprintf("\"%s\" could start as soon as one of jobd's %u slots is free: %u are taken", path, x->e->slots, x->e->n_running);
+}
+
+static const char *what_name(enum jt_wait what)
+{
+	static const char *const all[] = {
+		[JT_WAITS_NOT] = "ended", [JT_WAITS_PARENT] = "parent", [JT_WAITS_BARRIER] = "barrier", [JT_WAITS_AFTER] = "after",
+		[JT_WAITS_WHEN] = "when", [JT_WAITS_HELD] = "held", [JT_WAITS_SLOT] = "slot", [JT_WAITS_PACE] = "pace",
+		[JT_WAITS_BACKOFF] = "backoff", [JT_WAITS_PAUSED] = "paused", [JT_WAITS_SEAL] = "unsealed",
+	};
+
+	return all[what];
+}
+
+static json_t *step_json(const struct explain *x, const struct step *st, const struct store_row *rows)
+{
+	const struct store_job_state *js = &rows[st->row].job;
+	const char *what = what_name(st->why.what);
+	json_t *text, *o;
+
+	if (jt_state_is_final((enum jt_state)js->state)) {
+		what = js->reason == WHY_UPSTREAM ? "upstream" : js->reason == WHY_LOST ? "lost" : "ended";
+		text = end_text(x, st, js);
+	} else if (st->state == JT_STARTING || st->state == JT_RUNNING || jt_state_is_final(st->state)) {
+		struct active *a = active_find(x->e, JOB_ID(x->run->id, st->job));
+
+		what = "running";
+		text = json_sprintf("\"%s\" is running (attempt %u%s)", path_of(x, st->job), a ? a->attempt : js->attempts,
+				    a && a->end_reason ? "; it is being terminated" : "");
+	} else if (st->why.what == JT_WAITS_SLOT || st->why.what == JT_WAITS_NOT) {
+		text = slot_text(x, st, &what);
+	} else {
+		text = wait_text(x, st);
+	}
+	o = json_pack("{s:s, s:o, s:s}", "what", what, "text", text, "path", path_of(x, st->job));
+	if (st->why.n_jobs && !jt_state_is_final((enum jt_state)js->state)) {
+		json_object_set_new(o, "jobs", names(x, st));
+		json_object_set_new(o, "open", json_integer(st->why.n_open));
+	}
+	if (st->why.what == JT_WAITS_BACKOFF || st->why.what == JT_WAITS_PACE)
+		json_object_set_new(o, "due_at", due_json(st->why.at_ns));
+	return o;
+}
+
+static void explained(struct store_op *op)
+{
+	struct explain *x = op->arg;
+	json_t *reasons = json_array();
+
+	if (x->call && x->run->sched) {
+		const struct store_job_state *js = &op->rows[0].job;
+		enum jt_state st = jt_state_is_final((enum jt_state)js->state) ? (enum jt_state)js->state : jt_job_state(x->run->sched, x->steps[0].job);
+
+		for (size_t i = 0; i < x->n; i++)
+			json_array_append_new(reasons, step_json(x, &x->steps[i], op->rows));
+		call_reply(x->call, json_pack("{s:s, s:o}", "state", jt_state_name(st), "reasons", reasons));
+	} else {
+		json_decref(reasons);
+	}
+	free(x);
+}
+
+static void explain_job(struct call *call, struct run *r, jt_job j)
+{
+	struct explain *x = xcalloc(1, sizeof(*x));
+	struct store_op *op = engine_op(r->e, ST_GET_ROWS, r);
+
+	x->call = call;
+	x->e = r->e;
+	x->run = r;
+	call_on_abort(call, explain_aborted, x);
+	op->ids = xcalloc(STEPS_MAX * (JT_WHY_JOBS + 1), sizeof(*op->ids));
+	walk(x, j, op);
+	op->urgent = true;
+	op->done = explained;
+	op->arg = x;
+	engine_post(r->e, op);
+}
+
+/* ---- of a run: what keeps it from ending, or what made it fail --------------------------------------------------------------- */
+
+static uint32_t interesting(const struct run *r)
+{
+	if (run_is_final(r))
+		return 1u << JT_FAILED | 1u << JT_LOST | 1u << JT_CANCELLED | 1u << JT_WARNED;
+	return 1u << JT_RUNNING | 1u << JT_STARTING | 1u << JT_BACKOFF | 1u << JT_HELD | 1u << JT_READY | 1u << JT_FAILED | 1u << JT_LOST;
+}
+
+static size_t find_interesting(struct run *r, jt_job *ret, size_t max)
+{
+	uint32_t states = interesting(r);
+	const char *after = NULL;
+	size_t n = 0, got, len = 0;
+	jt_job v[256];
+
+	do {
+		got = jt_sched_list(r->sched, NULL, 0, after, len, v, 256);
+		for (size_t i = 0; i < got && n < max; i++)
+			if (states >> jt_job_state(r->sched, v[i]) & 1)
+				ret[n++] = v[i];
+		if (got)
+			after = jt_job_path(r->sched, v[got - 1], &len);
+	} while (got == 256 && n < max);
+	return n;
+}
+
+static json_t *run_text(const struct run *r)
+{
+	const uint32_t *n = jt_sched_counts(r->sched)->n;
+
+	if (run_is_final(r))
+		return json_sprintf("run %u %s: %u of %u jobs ok, %u warned, %u failed, %u skipped, %u cancelled, %u lost", r->id,
+				    r->state == RUN_OK ? "is ok" : r->state == RUN_FAILED ? "failed" : "was cancelled", n[JT_SOK], r->n_jobs,
+				    n[JT_WARNED], n[JT_FAILED], n[JT_SKIPPED], n[JT_CANCELLED], n[JT_LOST]);
+	return json_sprintf("run %u is %s: %u of %u jobs have ended, %u run, %u could start, %u wait, %u failed", r->id,
+			    state_name_run(run_shown_state(r)), n[JT_SOK] + n[JT_WARNED] + n[JT_FAILED] + n[JT_SKIPPED] + n[JT_CANCELLED] + n[JT_LOST],
+			    r->n_jobs, n[JT_RUNNING] + n[JT_STARTING], n[JT_READY], n[JT_WAITING] + n[JT_BACKOFF] + n[JT_HELD], n[JT_FAILED]);
+}
+
+static void run_explained(struct store_op *op)
+{
+	struct explain *x = op->arg;
+	json_t *reasons = json_array();
+
+	if (x->call && x->run->sched) {
+		json_array_append_new(reasons, json_pack("{s:s, s:o}", "what", state_name_run(run_shown_state(x->run)), "text", run_text(x->run)));
+		for (size_t i = 0; i < x->n; i++)
+			json_array_append_new(reasons, step_json(x, &x->steps[i], op->rows));
+		call_reply(x->call, json_pack("{s:s, s:o}", "state", state_name_run(run_shown_state(x->run)), "reasons", reasons));
+	} else {
+		json_decref(reasons);
+	}
+	free(x);
+}
+
+static void explain_run(struct call *call, struct run *r)
+{
+	struct explain *x = xcalloc(1, sizeof(*x));
+	struct store_op *op = engine_op(r->e, ST_GET_ROWS, r);
+	jt_job jobs[20];
+	size_t n = find_interesting(r, jobs, 20);
+
+	x->call = call;
+	x->e = r->e;
+	x->run = r;
+	call_on_abort(call, explain_aborted, x);
+	op->ids = xcalloc(STEPS_MAX * (JT_WHY_JOBS + 1), sizeof(*op->ids));
+	for (size_t i = 0; i < n; i++) {
+		struct step *st = &x->steps[x->n++];
+
+		st->job = jobs[i];
+		st->state = jt_job_state(r->sched, jobs[i]);
+		st->row = ask_row(op, x, jobs[i]);
+		jt_sched_why(r->sched, jobs[i], &st->why);
+	}
+	op->urgent = true;
+	op->done = run_explained;
+	op->arg = x;
+	engine_post(r->e, op);
+}
+
+static void explain_loaded(struct call *call, struct run *r, void *arg)
+{
+	const struct show_arg *sa = arg;
+	jt_job j;
+
+	if (!sa->has_path)
+		explain_run(call, r);
+	else if (rpc_job(call, r, sa->path, &j))
+		explain_job(call, r, j);
+}
+
+void rpc_explain(void *ctx, struct call *call, const json_t *params)
+{
+	struct show_params p = { 0 };
+	struct run *r;
+
+	if (rpc_read(call, params, show_fields, &p) && (r = rpc_run(ctx, call, p.run, MAY_SEE)))
+		rpc_on_run(call, r, explain_loaded, show_arg(&p, false));
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slots - free slots go to runs, runs give jobs, jobs are armed and started.
+ *
+ * Fair between runs: a free slot goes to the run with the fewest running jobs among those with something to start and a slot of
+ * their own; ties to the one served longest ago. Runs that may have something to start stand in a heap by just that key.
+ * Within a run the order is the scheduler's. A job is picked when a slot is free; its start leaves when its ARM is durable and
+ * every job picked before it in the run has left: an armed job never overtakes a smaller one that is still being armed.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine.h"
+#include "log.h"
+
+#define AHEAD_MIN 32            /* jobs armed ahead of the free slots: what ends during one commit must find its successor armed */
+#define AHEAD_MAX 512
+
+/* ---- the heap of runs --------------------------------------------------------------------------------------------- */
+
+static bool before(const struct run *a, const struct run *b)
+{
+	if (a->n_running != b->n_running)
+		return a->n_running < b->n_running;
+	return a->served != b->served ? a->served < b->served : a->id < b->id;
+}
+
+static void place(struct engine *e, struct run *r, size_t i)
+{
+	e->wanting[i] = r;
+	r->heap_pos = i;
+}
+
+static void sift_up(struct engine *e, size_t i)
+{
+	struct run *r = e->wanting[i];
+
+	while (i && before(r, e->wanting[(i - 1) / 2])) {
+		place(e, e->wanting[(i - 1) / 2], i);
+		i = (i - 1) / 2;
+	}
+	place(e, r, i);
+}
+
+static void sift_down(struct engine *e, size_t i)
+{
+	struct run *r = e->wanting[i];
+
+	for (;;) {
+		size_t c = 2 * i + 1;
+
+		if (c >= e->n_wanting)
+			break;
+		if (c + 1 < e->n_wanting && before(e->wanting[c + 1], e->wanting[c]))
+			c++;
+		if (!before(e->wanting[c], r))
+			break;
+		place(e, e->wanting[c], i);
+		i = c;
+	}
+	place(e, r, i);
+}
+
+static void key_changed(struct run *r)
+{
+	if (r->heap_pos == SIZE_MAX)
+		return;
+	sift_up(r->e, r->heap_pos);
+	sift_down(r->e, r->heap_pos);
+}
+
+void run_wants(struct run *r)
+{
+	struct engine *e = r->e;
+
+	engine_turn(e);
+	if (r->heap_pos != SIZE_MAX)
+		return;
+	if (e->n_wanting == e->wanting_cap) {
+		e->wanting_cap = e->wanting_cap ? e->wanting_cap * 2 : 64;
+		e->wanting = xrealloc(e->wanting, e->wanting_cap * sizeof(struct run *));
+	}
+	place(e, r, e->n_wanting++);
+	sift_up(e, r->heap_pos);
+}
+
+void run_unwant(struct run *r)
+{
+	struct engine *e = r->e;
+	size_t i = r->heap_pos;
+	struct run *last;
+
+	if (i == SIZE_MAX)
+		return;
+	r->heap_pos = SIZE_MAX;
+	last = e->wanting[--e->n_wanting];
+	if (last == r)
+		return;
+	place(e, last, i);
+	key_changed(last);
+}
+
+void slot_taken(struct run *r)
+{
+	r->e->n_running++;
+	r->n_running++;
+	r->served = ++r->e->serve_count;
+	key_changed(r);
+}
+
+void slot_freed(struct run *r)
+{
+	r->e->n_running--;
+	r->n_running--;
+	key_changed(r);
+	run_wants(r);
+}
+
+/* ---- arming ------------------------------------------------------------------------------------------------------- */
+
+static void spec_is_unreadable(struct active *a)
+{
+	struct rm_end end = { .job = JOB_ID(a->run->id, a->idx), .attempt = a->attempt, .how = RM_SPAWN, .code = EINVAL };
+
+	a->state = A_SENT;
+	outcome_batch(a->run->e, &end, 1);
+}
+
+static void armed(struct store_op *op)
+{
+	struct engine *e = op->ctx;
+	struct active *a = active_find(e, op->id);
+
+	if (!a || a->attempt != op->job.attempts || a->state != A_ARMING)
+		return;         /* disarmed meanwhile */
+	a->state = A_ARMED;
+	if (!active_parse(a, op->text, op->text_len)) {
+		if (a->picked) {
+			TAILQ_REMOVE(&a->run->picks, a, pick);
+			spec_is_unreadable(a);
+		}
+		return;
+	}
+	if (a->picked)
+		send_picks(a->run);
+}
+
+static void post_arm(struct active *a, bool urgent)
+{
+	struct engine *e = a->run->e;
+	struct store_op *op = engine_op(e, ST_ARM, a->run);
+
+	a->runner = e->runner_no;
+	op->id = JOB_ID(a->run->id, a->idx);
+	fill_state(a, &op->job, JT_STARTING);
+	op->urgent = urgent;
+	op->done = armed;
+	engine_post(e, op);
+}
+
+static struct active *arm(struct run *r, jt_job j, bool urgent)
+{
+	struct active *a = active_new(r, j, ++run_mem(r, j)->attempts, A_ARMING);
+
+	post_arm(a, urgent);
+	return a;
+}
+
+void disarm(struct active *a)
+{
+	run_mem(a->run, a->idx)->attempts--;
+	a->run->n_ahead--;
+	active_free(a);
+}
+
+void rearm(struct active *a)
+{
+	if (!a->picked) {
+		disarm(a);
+		return;
+	}
+	a->state = A_ARMING;
+	post_arm(a, true);
+}
+
+static void arm_ahead(struct run *r)
+{
+	uint32_t slots = r->slots < r->e->slots ? r->slots : r->e->slots;
+	uint32_t window = slots < (AHEAD_MAX - AHEAD_MIN) / 4 ? slots * 4 + AHEAD_MIN : AHEAD_MAX;
+	jt_job next[AHEAD_MAX];
+	size_t n;
+
+	if (r->paused || r->n_ahead >= window / 2)
+		return;
+	n = jt_sched_peek(r->sched, next, window);
+	for (size_t i = 0; i < n; i++)
+		if (!(run_mem(r, next[i])->flags & JOB_NO_ARM) && !active_find(r->e, JOB_ID(r->id, next[i]))) {
+			arm(r, next[i], false);
+			r->n_ahead++;
+		}
+}
+
+/* ---- picking and starting ----------------------------------------------------------------------------------------- */
+
+void send_picks(struct run *r)
+{
+	struct active *a;
+
+	while ((a = TAILQ_FIRST(&r->picks)) && a->state == A_ARMED) {
+		if (!a->end_reason && launch(a) < 0 && (errno == EAGAIN || errno == ENOTCONN))
+			return;
+		TAILQ_REMOVE(&r->picks, a, pick);
+		if (a->end_reason)
+			outcome_cancelled(a);
+	}
+}
+
+static void nothing(struct store_op *op)
+{
+	(void)op;
+}
+
+static void pick(struct run *r, jt_job j)
+{
+	struct engine *e = r->e;
+	struct active *a = active_find(e, JOB_ID(r->id, j));
+	struct jt_error err;
+
+	if (jt_sched_start(r->sched, j, now_ns(), &err) < 0) {
+		log_error("run %u: %s", r->id, err.text);
+		abort();
+	}
+	slot_taken(r);
+	if (!a) {
+		a = arm(r, j, true);
+	} else {
+		r->n_ahead--;
+		if (a->state == A_ARMING)
+			engine_settled(e, nothing, NULL);       /* a slot waits for it now */
+	}
+	a->picked = true;
+	TAILQ_INSERT_TAIL(&r->picks, a, pick);
+	send_picks(r);
+}
+
+static void timer_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	run_wants(arg);
+}
+
+static void ask_again_at(struct run *r, int64_t at_ns)
+{
+	int64_t wait_us = (at_ns - now_ns() + 999) / 1000;
+	struct timeval tv;
+
+	if (at_ns == JT_NEVER)
+		return;
+	if (wait_us < 0)
+		wait_us = 0;
+	tv = (struct timeval){ wait_us / 1000000, wait_us % 1000000 };
+	if (!r->timer)
+		r->timer = evtimer_new(r->e->base, timer_due, r);
+	event_add(r->timer, &tv);
+}
+
+static bool pick_from(struct run *r)
+{
+	int64_t at = JT_NEVER;
+	jt_job j = jt_sched_next(r->sched, now_ns(), &at);
+
+	if (j == JT_NONE) {
+		ask_again_at(r, at);
+		arm_ahead(r);
+		return false;
+	}
+	pick(r, j);
+	return true;
+}
+
+void slots_fill(struct engine *e)
+{
+	struct run *touched[64];
+	size_t n = 0;
+
+	if (!e->ready || e->draining || e->stopping || e->dispatching)
+		return;
+	e->dispatching = true;
+	while (e->n_wanting && e->n_running < e->slots) {
+		struct run *r = e->wanting[0];
+
+		if (!pick_from(r))
+			run_unwant(r);
+		else if (n < 64 && (n == 0 || touched[n - 1] != r))
+			touched[n++] = r;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (touched[i]->sched && !run_is_final(touched[i]))
+			arm_ahead(touched[i]);
+	e->dispatching = false;
+}
