@@ -70,6 +70,10 @@ class Daemon:
     def kill(self):
         """kill -9; the runner and its jobs live on."""
         self.process.kill()
+        self.gone()
+
+    def gone(self):
+        """jobd has ended, or is about to."""
         self.process.wait(PATIENCE)
         self.process.stdout.close()
         self.process = None

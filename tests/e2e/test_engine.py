@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: MIT
+# timeout: 200
+"""jobd itself, over its socket: options of jobs and runs, fairness, holds, cancels, retries, open runs, keys, restarts."""
+import base64
+import os
+import signal
+import time
+import unittest
+
+import kit
+import puppets
+import varlink
+
+
+class Case(unittest.TestCase):
+    config = "slots = 4\nlog_level = warning\n"
+
+    def setUp(self):
+        self.d = kit.Daemon(config=self.config).start()
+        self.addCleanup(self.d.__exit__, None)
+        self.pup = puppets.Puppets(self.d.folder)
+        self.addCleanup(self.pup.close)
+        self.connect()
+
+    def connect(self):
+        self.conn = varlink.Connection(self.d.socket, kit.PATIENCE)
+        self.addCleanup(self.conn.close)
+
+    def call(self, method, **parameters):
+        return self.conn.call(method, **parameters)
+
+    def submit(self, jobs, **run):
+        """jobs: path -> shell command, or fields. Returns the run's number as text."""
+        listed = [dict({"shell": v} if isinstance(v, str) else v, path=k) for k, v in jobs.items()]
+        return str(self.call("Submit", run=run, jobs=listed)["run"])
+
+    def puppet_jobs(self, *paths, **fields):
+        return {p: dict(fields, argv=self.pup.argv(p)) for p in paths}
+
+    def wait(self, run, path=None):
+        target = {"run": run} if path is None else {"run": run, "path": path}
+        reply = self.call("Wait", targets=[target], timeout_s=kit.PATIENCE)
+        self.assertTrue(reply["done"], "run %s does not end" % run)
+        return reply
+
+    def jobs(self, run):
+        return {j["path"]: j for j in self.call("List", run=run)["jobs"]}
+
+    def states(self, run):
+        return {p: j["state"] for p, j in self.jobs(run).items()}
+
+    def output(self, run, path, stream="out", **more):
+        reply = self.call("Logs", run=run, path=path, stream=stream, **more)
+        return base64.b64decode(reply["data_b64"])
+
+    def refusal(self, method, **parameters):
+        with self.assertRaises(varlink.Error) as caught:
+            self.call(method, **parameters)
+        return caught.exception
+
+    def why(self, run, path=None):
+        return self.call("Explain", run=run, path=path)["reasons"]
+
+
+class Options(Case):
+    def run_one(self, shell, **fields):
+        run = self.submit({"j": dict(fields, shell=shell)})
+        self.wait(run)
+        return run, self.jobs(run)["j"]
+
+    def test_environment_is_built_from_empty(self):
+        run, _ = self.run_one("env", env={"A": "1", "HOME": "/elsewhere"})
+        env = dict(line.split("=", 1) for line in self.output(run, "j").decode().splitlines())
+        self.assertEqual((env["A"], env["HOME"]), ("1", "/elsewhere"))
+        self.assertEqual((env["JOBD_RUN"], env["JOBD_PATH"], env["JOBD_ATTEMPT"], env["JOBD_JOB"]), (run, "j", "1", run + "/j"))
+        self.assertEqual(env["JOBD_SOCKET"], self.d.socket)
+        self.assertEqual(set(env) - {"A", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "PWD", "SHLVL", "_", "OLDPWD"},
+                         {"JOBD_RUN", "JOBD_PATH", "JOBD_ATTEMPT", "JOBD_JOB", "JOBD_SOCKET"})
+
+    def test_cwd_umask_nice_and_stdin(self):
+        run, job = self.run_one("pwd; umask; nice; cat", cwd=self.d.folder, umask="027", nice=3, stdin={"text": "from the text\n"})
+        self.assertEqual(job["state"], "ok")
+        self.assertEqual(self.output(run, "j").decode(), "%s\n0027\n3\nfrom the text\n" % os.path.realpath(self.d.folder))
+        with open(os.path.join(self.d.folder, "input"), "w", encoding="ascii") as f:
+            f.write("from the file")
+        run, _ = self.run_one("cat >&2", stdin={"file": f.name})
+        self.assertEqual(self.output(run, "j", "err"), b"from the file")
+
+    def test_statuses(self):
+        for fields, state, reason, code in ((dict(), "failed", "exit", 3), (dict(success_exit=[0, 3]), "ok", "exit", 3),
+                                            (dict(skip_exit=[3]), "skipped", "exit", 3), (dict(on_error="warn"), "warned", "exit", 3),
+                                            (dict(on_error="ignore"), "warned", "exit", 3), (dict(on_error="skip"), "skipped", "exit", 3)):
+            with self.subTest(**fields):
+                _, job = self.run_one("exit 3", **fields)
+                self.assertEqual((job["state"], job["reason"], job["exit_code"], job["attempts"]), (state, reason, code, 1))
+
+    def test_signal_timeout_and_spawn_error(self):
+        _, job = self.run_one("kill -USR1 $$")
+        self.assertEqual((job["state"], job["reason"], job["signal"], job["exit_code"]), ("failed", "signal", signal.SIGUSR1, None))
+        _, job = self.run_one("trap '' TERM; exec sleep 100", timeout_s=0.05, grace_s=0.05)
+        self.assertEqual((job["state"], job["reason"]), ("failed", "timeout"))
+        run = self.submit({"j": {"argv": ["/no/such/program"]}})
+        self.wait(run)
+        job = self.jobs(run)["j"]
+        self.assertEqual((job["state"], job["reason"], job["exit_code"], job["signal"], job["attempts"]), ("failed", "spawn", None, None, 1))
+        self.assertIn("/no/such/program", self.call("Get", run=run, path="j")["attempts"][0]["message"])
+
+    def test_retry_until_it_succeeds(self):
+        run, job = self.run_one("test $JOBD_ATTEMPT = 3", retry={"max": 5, "cap_s": 0.01})
+        self.assertEqual((job["state"], job["attempts"]), ("ok", 3))
+        self.assertEqual([a["exit_code"] for a in self.call("Get", run=run, path="j")["attempts"]], [1, 1, 0])
+
+    def test_retry_only_what_is_asked_for(self):
+        _, job = self.run_one("exit 4", retry={"max": 5, "cap_s": 0.01, "not_on_exit": [4]})
+        self.assertEqual(job["attempts"], 1)
+        _, job = self.run_one("exit 5", retry={"max": 2, "cap_s": 0.01, "on_exit": [5]})
+        self.assertEqual(job["attempts"], 3)
+        _, job = self.run_one("kill -9 $$", retry={"max": 2, "on": ["exit"]})
+        self.assertEqual(job["attempts"], 1)
+
+    def test_outputs_of_all_sizes_are_byte_exact(self):
+        for size in (0, 1, 4096, 4097, 200000):
+            run, _ = self.run_one("head -c %d /dev/zero | tr '\\0' x; printf '\\377\\000e' >&2" % size)
+            got, offset = b"", 0
+            while True:
+                reply = self.call("Logs", run=run, path="j", stream="out", offset=offset)
+                got += base64.b64decode(reply["data_b64"])
+                offset = reply["offset"]
+                if reply["eof"]:
+                    break
+            self.assertEqual(got, b"x" * size)
+            self.assertEqual(self.output(run, "j", "err"), b"\xff\0e")
+
+    def test_output_is_followed_while_it_grows(self):
+        fifo = os.path.join(self.d.folder, "fifo")
+        os.mkfifo(fifo)
+        run = self.submit({"j": "echo one; read x < %s; echo two" % fifo})
+        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
+        follow.send("org.jobd.Logs", {"run": run, "path": "j", "stream": "out", "follow": True}, more=True)
+        got = b""
+        while got != b"one\n":
+            got += base64.b64decode(follow.receive()["parameters"]["data_b64"])
+        with open(fifo, "w", encoding="ascii") as f:
+            f.write("go\n")
+        reply = {"parameters": {"eof": False}}
+        while not reply["parameters"]["eof"]:
+            reply = follow.receive()
+            got += base64.b64decode(reply["parameters"]["data_b64"])
+        follow.close()
+        self.assertEqual(got, b"one\ntwo\n")
+
+
+class Trees(Case):
+    def test_a_failure_is_the_reason_of_what_it_takes_along(self):
+        run = self.submit({"a": "exit 3", "a/b": "true", "a/b/c": "true", "z": "true", "~/end": "true"})
+        self.assertEqual(self.wait(run)["exit"], 1)
+        jobs = self.jobs(run)
+        self.assertEqual({p: (j["state"], j["reason"]) for p, j in jobs.items()},
+                         {"a": ("failed", "exit"), "a/b": ("skipped", "upstream: a"), "a/b/c": ("skipped", "upstream: a"), "z": ("ok", "exit"),
+                          "~/end": ("skipped", "upstream: a")})
+        self.assertIn("exit status 3", self.why(run, "a/b/c")[-1]["text"])
+
+    def test_finished_and_failure_jobs_are_judged_at_the_end(self):
+        run = self.submit({"a": "exit 1", "report": {"shell": "true", "after": ["a"], "when": "finished"},
+                           "alarm": {"shell": "true", "after": ["a"], "when": "failure"},
+                           "party": {"shell": "true", "after": ["a"]}})
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "failed", "report": "ok", "alarm": "ok", "party": "skipped"})
+        run = self.submit({"a": "true", "alarm": {"shell": "true", "after": ["a"], "when": "failure"}})
+        self.assertEqual(self.wait(run)["exit"], 0)
+        self.assertEqual(self.jobs(run)["alarm"]["reason"], "not-needed")
+
+    def test_on_error_stop_ends_the_run_at_once(self):
+        jobs = self.puppet_jobs("a", "b", "b/c")
+        jobs["a"]["on_error"] = "stop"
+        run = self.submit(jobs, workers=2)
+        self.assertEqual({self.pup.accept(), self.pup.accept()}, {"a", "b"})
+        self.pup.end("a", 1)
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "failed", "b": "cancelled", "b/c": "skipped"})
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "failed")
+
+    def test_refusals_name_the_thing_and_store_nothing(self):
+        before = self.call("List")["runs"]
+        for jobs, words in (({"a//b": "true"}, "a//b"), ({"a": {"shell": "true", "after": ["nowhere"]}}, "nowhere"),
+                            ({"a": {"shell": "true", "after": ["b"]}, "b": {"shell": "true", "after": ["a"]}}, "b"),
+                            ({"a/~": "true"}, "~"), ({"a": {"shell": "true", "argv": ["x"]}}, "argv"), ({"a": {"shell": "true", "nicc": 1}}, "nice")):
+            with self.subTest(words):
+                error = self.refusal("Submit", jobs=[dict({"shell": v} if isinstance(v, str) else v, path=k) for k, v in jobs.items()])
+                self.assertEqual(error.name, "org.jobd.Refused")
+                self.assertIn(words, error.parameters["message"])
+        self.assertEqual(self.call("List")["runs"], before)
+
+
+class Control(Case):
+    def test_a_newcomer_starts_after_at_most_slots_further_ends(self):
+        first = self.submit(self.puppet_jobs(*["j%03d" % i for i in range(40)]), workers=10)
+        for _ in range(4):
+            self.pup.accept()
+        second = self.submit(self.puppet_jobs("new"))
+        ends = 0
+        while "new" not in self.pup.order:
+            self.pup.end(next(iter(self.pup.waiting)))
+            ends += 1
+            self.pup.accept()
+        self.assertLessEqual(ends, 4)
+        self.call("Cancel", run=first, now=True)
+        self.call("Cancel", run=second, now=True)
+        self.wait(first)
+
+    def test_slots_of_a_run(self):
+        run = self.submit(self.puppet_jobs("a", "b", "c"), workers=2)
+        self.assertEqual({self.pup.accept(), self.pup.accept()}, {"a", "b"})
+        self.assertEqual(self.why(run, "c")[0]["what"], "slot")
+        self.pup.end("a")
+        self.assertEqual(self.pup.accept(), "c")
+        self.pup.end("b")
+        self.pup.end("c")
+        self.assertEqual(self.wait(run)["exit"], 0)
+
+    def test_hold_and_release(self):
+        run = self.submit(self.puppet_jobs("a", "a/b", "a/c"))
+        self.pup.accept()
+        self.call("Hold", run=run, path="a/b")
+        self.pup.end("a")
+        self.assertEqual(self.pup.accept(), "a/c")
+        self.assertEqual(self.why(run, "a/b")[0]["what"], "held")
+        self.pup.end("a/c")
+        self.call("Release", run=run, path="a/b")
+        self.assertEqual(self.pup.accept(), "a/b")
+        self.pup.end("a/b")
+        self.wait(run)
+
+    def test_pause_and_resume(self):
+        run = self.submit(self.puppet_jobs("a", "b"), workers=1)
+        self.pup.accept()
+        self.call("Pause", run=run)
+        self.pup.end("a")
+        self.wait(run, "a")
+        self.assertEqual(self.why(run, "b")[0]["what"], "paused")
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "paused")
+        self.call("Resume", run=run)
+        self.assertEqual(self.pup.accept(), "b")
+        self.pup.end("b")
+        self.wait(run)
+
+    def test_cancel_of_a_job_is_final(self):
+        run = self.submit({"a": {"argv": self.pup.argv("a"), "retry": {"max": 5}}, "a/b": "true", "c": "true",
+                           "end": {"shell": "true", "after": ["a"], "when": "finished"}})
+        self.pup.accept()
+        self.call("Cancel", run=run, path="a")
+        self.assertEqual(self.wait(run)["exit"], 1)
+        self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped", "c": "ok", "end": "ok"})
+
+    def test_cancel_of_a_run_spares_finished_jobs_unless_now(self):
+        jobs = self.puppet_jobs("a", "a/b")
+        jobs["end"] = {"shell": "true", "after": ["a/"], "when": "finished"}
+        run = self.submit(jobs)
+        self.pup.accept()
+        self.call("Cancel", run=run)
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped", "end": "ok"})
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "cancelled")
+        run = self.submit(jobs)
+        self.pup.accept()
+        self.call("Cancel", run=run, now=True)
+        self.wait(run)
+        self.assertNotEqual(self.states(run)["end"], "ok")
+
+    def test_deadline_ends_the_run_as_failed(self):
+        run = self.submit({"a": "exec sleep 100", "a/b": "true"}, deadline_s=0.2)
+        self.wait(run)
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "failed")
+        self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped"})
+
+    def test_retry_of_what_has_failed(self):
+        flag = os.path.join(self.d.folder, "flag")
+        run = self.submit({"a": "true", "a/b": "test -e %s" % flag, "a/b/c": "true", "a/~/d": "true"})
+        self.assertEqual(self.wait(run)["exit"], 1)
+        open(flag, "w", encoding="ascii").close()
+        self.assertEqual(self.call("Retry", run=run)["n"], 3)
+        self.assertEqual(self.wait(run)["exit"], 0)
+        self.assertEqual({p: j["attempts"] for p, j in self.jobs(run).items()}, {"a": 1, "a/b": 2, "a/b/c": 1, "a/~/d": 1})
+
+    def test_pacing(self):
+        run = self.submit({"a": "true", "b": "true", "c": "true"}, interval_s=0.15)
+        self.wait(run)
+        starts = sorted(j["started_at"] for j in self.jobs(run).values())
+        self.assertGreaterEqual(float(starts[2][17:26]) - float(starts[0][17:26]) + (60 if starts[2][:16] != starts[0][:16] else 0), 0.29)
+
+    def test_remove(self):
+        run = self.submit({"a": "true"})
+        self.wait(run)
+        self.call("Remove", run=run)
+        self.assertEqual(self.refusal("Get", run=run).name, "org.jobd.NoSuchRun")
+        self.assertFalse(os.path.exists(os.path.join(self.d.state, "out", run)))
+
+
+class Open(Case):
+    def test_stream_starts_at_once_and_ends_with_the_seal(self):
+        run = self.call("Open", mode="stream")["run"]
+        self.call("Add", run=run, jobs=[{"path": "a", "argv": self.pup.argv("a")}, {"path": "a/~/z", "shell": "true"}])
+        self.assertEqual(self.pup.accept(), "a")
+        self.pup.end("a")
+        self.wait(str(run), "a")
+        self.call("Add", run=run, jobs=[{"path": "a/b", "shell": "true"}])
+        self.wait(str(run), "a/b")
+        self.assertEqual(self.why(str(run), "a/~/z")[0]["what"], "unsealed")
+        self.assertEqual(self.refusal("Add", run=run, jobs=[{"path": "a", "shell": "true"}]).name, "org.jobd.Refused")
+        self.call("Seal", run=run)
+        self.assertEqual(self.wait(str(run))["exit"], 0)
+        self.assertEqual(self.states(str(run)), {"a": "ok", "a/b": "ok", "a/~/z": "ok"})
+
+    def test_bulk_is_invisible_until_sealed_and_goes_with_its_connection(self):
+        other = varlink.Connection(self.d.socket, kit.PATIENCE)
+        run = other.call("Open", mode="bulk")["run"]
+        other.call("Add", run=run, jobs=[{"path": "a", "shell": "true"}])
+        self.assertEqual(self.call("List")["runs"], [])
+        other.close()
+        run = self.call("Open", mode="bulk")["run"]
+        self.call("Add", run=run, jobs=[{"path": "b/c", "shell": "true"}, {"path": "b", "shell": "true"}])
+        self.call("Seal", run=run)
+        self.wait(str(run))
+        self.assertEqual([r["run"] for r in self.call("List")["runs"]], [run])
+
+    def test_a_key_makes_a_submission_idempotent(self):
+        jobs = [{"path": "a", "shell": "true"}, {"path": "b", "shell": "true"}]
+        first = self.call("Submit", run={"key": "k", "workers": 2}, jobs=jobs)
+        again = self.call("Submit", run={"workers": 2, "key": "k"}, jobs=jobs[::-1])
+        self.assertEqual((again["run"], again["existing"]), (first["run"], True))
+        bulk = self.call("Open", run={"key": "k", "workers": 2}, mode="bulk")["run"]
+        self.call("Add", run=bulk, jobs=jobs)
+        self.assertEqual(self.call("Seal", run=bulk), {"run": first["run"], "existing": True})
+        self.assertEqual(self.refusal("Submit", run={"key": "k"}, jobs=jobs).name, "org.jobd.KeyConflict")
+        self.d.kill()
+        self.d.start()
+        self.connect()
+        self.assertTrue(self.call("Submit", run={"key": "k", "workers": 2}, jobs=jobs)["existing"])
+
+
+class Restart(Case):
+    def restart(self):
+        self.d.kill()
+        self.d.start()
+        self.connect()
+
+    def test_running_jobs_are_adopted_and_waiting_ones_wait(self):
+        run = self.submit(self.puppet_jobs("a", "a/b", "c"), workers=1)
+        self.pup.accept()
+        self.restart()
+        self.assertEqual(self.states(run), {"a": "running", "a/b": "waiting", "c": "ready"})
+        self.pup.end("a")
+        self.assertEqual(self.pup.accept(), "a/b")
+        self.restart()
+        self.pup.end("a/b")
+        self.assertEqual(self.pup.accept(), "c")
+        self.pup.end("c")
+        self.assertEqual(self.wait(run)["exit"], 0)
+        self.assertEqual({j["attempts"] for j in self.jobs(run).values()}, {1})
+
+    def test_an_end_while_jobd_is_away_is_not_lost(self):
+        run = self.submit(self.puppet_jobs("a"))
+        self.pup.accept()
+        self.d.kill()
+        self.pup.end("a", 7)
+        self.d.start()
+        self.connect()
+        self.wait(run)
+        self.assertEqual((self.jobs(run)["a"]["exit_code"], self.jobs(run)["a"]["attempts"]), (7, 1))
+
+    def test_a_cancel_is_not_forgotten(self):
+        run = self.submit({"a": {"argv": ["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 1000; done"], "grace_s": 1,
+                                 "retry": {"max": 3}}})
+        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
+        follow.send("org.jobd.Logs", {"run": run, "path": "a", "stream": "out", "follow": True}, more=True)
+        while not follow.receive()["parameters"]["data_b64"]:
+            pass
+        follow.close()
+        self.call("Cancel", run=run, path="a")
+        self.restart()
+        self.wait(run)
+        self.assertEqual(self.jobs(run)["a"]["state"], "cancelled")
+
+    def test_holds_pauses_and_retry_times_survive(self):
+        run = self.submit({"a": {"shell": "exit 1", "retry": {"max": 1, "min_s": 3600, "cap_s": 3600, "max_s": 3600}},
+                           "h": self.puppet_jobs("h")["h"], "h/x": "true"})
+        view = puppets.View(self.d, run)
+        view.until("retrying", "a")
+        view.close()
+        self.pup.accept()
+        self.call("Hold", run=run, path="h/x")
+        self.call("Pause", run=run)
+        self.restart()
+        self.assertEqual(self.states(run), {"a": "backoff", "h": "running", "h/x": "held"})
+        due = self.why(run, "a")[0]
+        self.assertEqual(due["what"], "backoff")
+        self.assertGreater(due["due_at"], time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 3000)))
+        self.pup.end("h")
+        self.call("Cancel", run=run, now=True)
+        self.wait(run)
+
+    def test_a_lost_runner_makes_attempts_lost_and_they_are_tried_again(self):
+        run = self.submit(dict(self.puppet_jobs("a"), **{"f": dict(self.puppet_jobs("f")["f"], on_lost="fail"),
+                                                         "g": dict(self.puppet_jobs("g")["g"], on_lost="hold")}), workers=3)
+        self.assertEqual({self.pup.accept() for _ in range(3)}, {"a", "f", "g"})
+        os.kill(self.call("Stats")["runner_pid"], signal.SIGKILL)
+        self.assertEqual(self.pup.accept(), "a")
+        self.pup.end("a")
+        self.wait(run, "a")
+        self.wait(run, "f")
+        self.assertEqual({p: (j["state"], j["reason"], j["attempts"]) for p, j in self.jobs(run).items()},
+                         {"a": ("ok", "exit", 2), "f": ("lost", "lost", 1), "g": ("held", "lost", 1)})
+        self.call("Release", run=run, path="g")
+        self.assertEqual(self.pup.accept(), "g")
+        self.pup.end("g")
+        self.wait(run)
+
+    def test_shutdown_leaves_running_jobs_and_drain_waits_for_them(self):
+        run = self.submit(self.puppet_jobs("a", "a/b"))
+        self.pup.accept()
+        self.assertEqual(self.d.stop(), 0)
+        self.d.start()
+        self.connect()
+        self.conn.send("org.jobd.Shutdown", {"mode": "drain"})
+        self.pup.end("a")
+        self.assertEqual(self.conn.receive()["parameters"]["running"], 0)
+        self.d.gone()
+        self.d.start()
+        self.connect()
+        self.assertEqual(self.pup.accept(), "a/b")
+        self.pup.end("a/b")
+        self.assertEqual(self.wait(run)["exit"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

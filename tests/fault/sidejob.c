@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sidejob SIDE LOCKS KEY MILLISECONDS STATUS - the job of the fault tests: takes the lock of its key (a live twin is seen without any
+ * timing), says that it begins, works, says that it ends. One write a line; see check_history.py for the format.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static int say(int fd, const char *key, char what, const char *attempt, const char *more)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "%c %s att=%s pid=%d%s\n", what, key, attempt, (int)getpid(), more);
+
+	return n > 0 && n < (int)sizeof(line) && write(fd, line, (size_t)n) == n ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	const char *attempt = getenv("JOBD_ATTEMPT");
+	char lock[PATH_MAX], rc[16];
+	int side, fd;
+
+	if (argc != 6 || !attempt)
+		return 98;
+	snprintf(lock, sizeof(lock), "%s/%s", argv[2], argv[3]);
+	snprintf(rc, sizeof(rc), " rc=%d", atoi(argv[5]));
+	side = open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (side < 0 || fd < 0)
+		return 97;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		say(side, argv[3], 'C', attempt, "");
+		return 99;
+	}
+	if (say(side, argv[3], 'B', attempt, "") < 0)
+		return 96;
+	poll(NULL, 0, atoi(argv[4]));
+	if (say(side, argv[3], 'E', attempt, rc) < 0)
+		return 95;
+	return atoi(argv[5]);
+}
