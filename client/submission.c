@@ -268,13 +268,36 @@ int submission_job(struct submission *s, const struct source_job *job)
 	return rc;
 }
 
+static void call_silently(struct submission *s, const char *method, json_t *params)
+{
+	struct vl_reply r = { 0 };
+	struct vl_error err;
+
+	if (vl_call(s->conn, method, params, VL_PLAIN, -1, &r, &err) == 0)
+		vl_reply_done(&r);
+}
+
+/* A stream whose very first jobs were refused is taken back: exit status 6 says that nothing has been stored. */
+static void take_back(struct submission *s)
+{
+	char number[24];
+
+	snprintf(number, sizeof(number), "%" PRId64, s->run);
+	call_silently(s, "org.jobd.Cancel", json_pack("{s:s, s:b}", "run", number, "now", 1));
+	call_silently(s, "org.jobd.Remove", json_pack("{s:s}", "run", number));
+}
+
 int submission_flush(struct submission *s)
 {
 	int rc = 0;
 
 	if (filling(s)->n_jobs || s->run == 0)
 		rc = filling(s)->n_jobs ? send_packet(s) : open_run(s);
-	return rc ? rc : receive_all(s);
+	if (rc == 0)
+		rc = receive_all(s);
+	if (rc == CTL_REFUSED && s->mode == SUBMISSION_STREAM && s->run && !s->existing && s->n_added == 0)
+		take_back(s);
+	return rc;
 }
 
 int submission_end(struct submission *s)

@@ -3,6 +3,7 @@
 """submit, add, seal: what is printed, what is refused and where, what is the same run."""
 import json
 import os
+import subprocess
 import unittest
 
 import kit
@@ -129,6 +130,25 @@ class Submit(unittest.TestCase):
         self.assertEqual({"a", "a/b", "c"}, set(self.daemon.jobs(run)))
         self.assertEqual(6, self.jobctl("add", run, "-", text="d: true\n").returncode)
         self.assertEqual(3, self.jobctl("add", "nobody", "-", text="d: true\n").returncode)
+
+    def test_a_stream_whose_first_jobs_are_refused_leaves_nothing(self):
+        done = self.jobctl("submit", "--open", "--key", "k", "-", text="a//b: true\n")
+        self.assertEqual((6, ""), (done.returncode, done.stdout))
+        self.assertEqual([], self.daemon.listed())
+
+    def test_the_number_of_a_stream_comes_before_its_pipe_is_closed(self):
+        words = [kit.JOBCTL, "--socket", self.daemon.socket, "submit", "--open", "-"]
+        feeder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        feeder.stdin.write("a: true\n")
+        run = int(feeder.stdout.readline())
+        self.assertEqual(0, self.jobctl("wait", "%d/a" % run).returncode)
+        feeder.stdin.write("b: true\n")
+        feeder.stdin.close()
+        self.assertEqual(0, feeder.wait(kit.PATIENCE))
+        feeder.stdout.close()
+        self.jobctl("seal", run, check=True)
+        self.assertEqual(0, self.jobctl("wait", run).returncode)
+        self.assertEqual({"a", "b"}, set(self.daemon.jobs(run)))
 
     def test_options_in_an_added_file_are_refused(self):
         run = int(self.jobctl("submit", "--open", "-", text="a: true\n", check=True).stdout)
