@@ -99,9 +99,8 @@ int jt_sched_retry(struct jt_sched *s, const char *path, size_t len, bool all, s
 	while (a.done < a.n)
 		consider_needing(&a, a.v[a.done++]);
 	free(a.v);
-	if (out && s->counts.n[JT_WAITING] > 0) {
+	if (a.n > 0)
 		s->stopped = s->stop_now = false;
-	}
 	jti_flow_derive(s);
 	return 0;
 }

@@ -114,7 +114,8 @@ void jt_changes_done(struct jt_changes *c);
  *
  * Before the start (JT_BULK, or JT_STREAM before jt_sched_begin): paths are checked one by one here; duplicates, `after` that
  * names nothing, and cycles are found by jt_sched_begin. In a stream that has begun everything is checked here, and the
- * jobs may become available at once, or skipped (not refused) only if SEMANTICS 6 says so.
+ * jobs may become available at once. JT_ESTATE: below a sealed directory, below a job that failed or was skipped, or above
+ * a job that has begun already. A job behind a barrier that is shut for good is taken, and is skipped at once.
  * ret_first: handle of specs[0]; the others follow. O(1) a job before the start.
  */
 int jt_sched_add(struct jt_sched *s, const struct jt_spec *specs, size_t n, jt_job *ret_first, struct jt_changes *out,
@@ -127,7 +128,8 @@ int jt_sched_add(struct jt_sched *s, const struct jt_spec *specs, size_t n, jt_j
  */
 int jt_sched_begin(struct jt_sched *s, struct jt_changes *out, struct jt_error *err);
 
-/* jt_sched_seal - no further adds. path NULL (len 0): the whole; else the directory (or job) `path` and all below it.
+/* jt_sched_seal - no further adds. path NULL (len 0): the whole; else the directory (or job) `path` and all below it but
+ * what stands behind its own barrier: below `path/~` jobs can still be added until that, or the whole, is sealed.
  * A JT_BULK tree is sealed by begin. */
 int jt_sched_seal(struct jt_sched *s, const char *path, size_t len, struct jt_changes *out, struct jt_error *err);
 
