@@ -35,7 +35,7 @@ class Daemon:
         self.log = os.path.join(self.folder, "jobd.log")
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(config)
-        self.env = dict(os.environ, JOBD_RUNNER=RUNNER, JOBD_SOCKET=self.socket, JOBCTL=JOBCTL, **(env or {}))
+        self.env = dict(os.environ, **{"JOBD_RUNNER": RUNNER, "JOBD_SOCKET": self.socket, "JOBCTL": JOBCTL, **(env or {})})
         self.process = None
 
     def start(self):
