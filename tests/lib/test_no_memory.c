@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* The n-th allocation fails, for every n: each call says JT_ENOMEM, nothing leaks, and what follows a second try is the same. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobtree.h"
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+static long left = -1;          /* allocations of the library until the one that fails; -1: none fails */
+static bool inside;             /* the library is at work: Check allocates, too */
+
+static bool fails(void)
+{
+	return inside && left >= 0 && left-- == 0;
+}
+
+void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
+void *__wrap_calloc(size_t n, size_t size) { return fails() ? NULL : __real_calloc(n, size); }
+void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
+
+static struct jt_error err;
+static bool failed_once;
+
+/* A call that fails for want of memory succeeds when it is made again. */
+#define twice(call)                                                                                                            \
+	do {                                                                                                                   \
+		inside = true;                                                                                                 \
+		int r_ = (call);                                                                                               \
+		inside = false;                                                                                                \
+		if (r_ < 0) {                                                                                                  \
+			ck_assert_msg(err.code == JT_ENOMEM && !failed_once, "%s", err.text);                                  \
+			failed_once = true;                                                                                    \
+			ck_assert_msg((call) == 0, "%s", err.text);                                                            \
+		}                                                                                                              \
+	} while (0)
+
+static const char *const after_b[] = { "b/" };
+
+static struct jt_spec spec(const char *path, enum jt_when when, bool after)
+{
+	return (struct jt_spec){ .path = path, .path_len = strlen(path), .when = when, .after = after_b, .n_after = after,
+				 .priority = after };
+}
+
+static void run_out(struct jt_sched *s, struct jt_changes *out)
+{
+	for (jt_job j; (j = jt_sched_next(s, 0, NULL)) != JT_NONE;) {
+		struct jt_end end = jt_end_of(strcmp(jt_job_path(s, j, NULL), "b") == 0 ? JT_END_FAIL : JT_END_OK);
+		ck_assert(jt_sched_start(s, j, 0, &err) == 0);
+		if (jt_job_path(s, j, NULL)[0] == 'a')
+			twice(jt_sched_backoff(s, j, 0, &err));
+		else
+			twice(jt_sched_end(s, j, &end, out, &err));
+		if (jt_job_state(s, j) != JT_BACKOFF)
+			continue;
+		ck_assert_uint_eq(jt_sched_next(s, 0, NULL), j);
+		ck_assert(jt_sched_start(s, j, 0, &err) == 0);
+		twice(jt_sched_end(s, j, &end, out, &err));
+	}
+}
+
+/* One life with the n-th allocation failing. Returns whether one did. */
+static bool life(long n, enum jt_mode mode)
+{
+	struct jt_opts opts = { .slots = 1, .mode = mode };
+	struct jt_changes out = { 0 };
+	struct jt_spec specs[] = { spec("a", 0, false), spec("b", 0, false), spec("b/~/x/y", 0, false), spec("c", 0, true),
+				   spec("d", JT_ON_FINISHED, true) };
+	struct jt_spec later[] = { spec("e/f/g", 0, false), spec("h", JT_ON_FAILURE, true) };
+	failed_once = false;
+	left = n;
+	inside = true;
+	struct jt_sched *s = jt_sched_new(&opts, &err);
+	inside = false;
+	if (!s) {
+		failed_once = true;
+		s = jt_sched_new(&opts, &err);
+	}
+	twice(jt_sched_add(s, specs, 5, NULL, &out, &err));
+	twice(jt_sched_begin(s, &out, &err));
+	if (mode == JT_STREAM) {
+		twice(jt_sched_add(s, later, 2, NULL, &out, &err));
+		twice(jt_sched_seal(s, NULL, 0, &out, &err));
+	}
+	run_out(s, &out);
+	ck_assert(jt_sched_result(s).done);
+	ck_assert_uint_eq(jt_sched_counts(s)->n[JT_FAILED], 1);
+	ck_assert_uint_eq(jt_sched_counts(s)->n[JT_SKIPPED], 2);
+	twice(jt_sched_retry(s, NULL, 0, false, &out, &err));
+	left = -1;
+	jt_sched_free(s);
+	jt_changes_done(&out);
+	return failed_once;
+}
+
+START_TEST(every_allocation_of_a_bulk_run_may_fail)
+{
+	long n = 0;
+	while (life(n, JT_BULK))
+		n++;
+	ck_assert_int_gt(n, 10);
+}
+END_TEST
+
+START_TEST(every_allocation_of_a_stream_may_fail)
+{
+	long n = 0;
+	while (life(n, JT_STREAM))
+		n++;
+	ck_assert_int_gt(n, 10);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("no memory");
+	TCase *t = tcase_create("the n-th allocation");
+	tcase_add_test(t, every_allocation_of_a_bulk_run_may_fail);
+	tcase_add_test(t, every_allocation_of_a_stream_may_fail);
+	suite_add_tcase(suite, t);
+	SRunner *r = srunner_create(suite);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
