@@ -142,9 +142,12 @@ void rpc_cancel(void *ctx, struct call *call, const json_t *params)
 	struct req_error err = { 0 };
 	uint32_t n = 0;
 	struct run *r;
+	int rc;
 
-	if (rpc_read(call, params, cancel_fields, &p) && (r = rpc_run(ctx, call, p.run, MAY_CHANGE)))
-		reply_count(ctx, call, control_cancel(r, p.path, p.now, &n, &err), n, &err);
+	if (!rpc_read(call, params, cancel_fields, &p) || !(r = rpc_run(ctx, call, p.run, MAY_CHANGE)))
+		return;
+	rc = control_cancel(r, p.path, p.now, &n, &err);
+	reply_count(ctx, call, rc, n, &err);
 }
 
 static void hold_or_release(struct engine *e, struct call *call, const json_t *params, bool hold)
@@ -153,9 +156,12 @@ static void hold_or_release(struct engine *e, struct call *call, const json_t *p
 	struct req_error err = { 0 };
 	uint32_t n = 0;
 	struct run *r;
+	int rc;
 
-	if (rpc_read(call, params, hold_fields, &p) && (r = rpc_run(e, call, p.run, MAY_CHANGE)))
-		reply_count(e, call, control_hold(r, p.path, hold, &n, &err), n, &err);
+	if (!rpc_read(call, params, hold_fields, &p) || !(r = rpc_run(e, call, p.run, MAY_CHANGE)))
+		return;
+	rc = control_hold(r, p.path, hold, &n, &err);
+	reply_count(e, call, rc, n, &err);
 }
 
 void rpc_hold(void *ctx, struct call *call, const json_t *params)

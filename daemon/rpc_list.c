@@ -90,7 +90,7 @@ json_t *rpc_job_row(struct run *r, jt_job j, const struct store_job_state *st)
 {
 	struct active *a = active_find(r->e, JOB_ID(r->id, j));
 	enum jt_state state = shown_state(r, j, st);
-	bool final = jt_state_is_final(state);
+	bool final = jt_state_is_final(state), never_ran = state == JT_SKIPPED && run_mem(r, j)->attempts == 0;
 	int64_t started = st->started_at_us ? st->started_at_us : a && a->picked ? a->started_at_us : 0;
 	uint32_t attempts = a && !a->picked ? a->attempt - 1 : run_mem(r, j)->attempts;
 
@@ -98,7 +98,7 @@ json_t *rpc_job_row(struct run *r, jt_job j, const struct store_job_state *st)
 			 rpc_reason(r, final || state == JT_BACKOFF || state == JT_HELD ? (enum job_reason)st->reason : WHY_NONE, st->cause), "exit_code",
 			 st->exit_code >= 0 ? json_integer(st->exit_code) : json_null(), "signal",
 			 st->signal ? json_integer(st->signal) : json_null(), "attempts", (json_int_t)attempts, "started_at", json_time(started),
-			 "ended_at", json_time(final ? st->ended_at_us : 0));
+			 "ended_at", json_time(final && !never_ran ? st->ended_at_us : 0));
 }
 
 json_t *rpc_result(struct run *r, jt_job j, const struct store_row *row)

@@ -68,6 +68,17 @@ static int check_user(const struct run *r, const struct spec_job *s, struct req_
 	return -1;
 }
 
+/* The environment to inherit from is that of jobctl, which has looked the names up; jobd has none to give. */
+static int check_env_inherit(const struct spec_job *s, struct req_error *err)
+{
+	if (!s->n_env_inherit)
+		return 0;
+	req_fail(err, "org.jobd.Refused", "job \"%s\": env_inherit is for jobctl, which puts the values into env", s->path ? s->path : "(defaults)");
+	snprintf(err->field, sizeof(err->field), "env_inherit");
+	snprintf(err->path, sizeof(err->path), "%s", s->path ? s->path : "");
+	return -1;
+}
+
 static char *dump(const json_t *obj)
 {
 	char *text = obj ? json_dumps(obj, JSON_COMPACT) : xstrdup("{}");
@@ -87,7 +98,7 @@ static int fill_run(struct run *r, const json_t *options, enum submit_mode mode,
 	r->submitted_at_us = now_us();
 	if (run_read_options(r, &se) < 0)
 		return refuse_spec(err, &se);
-	if (check_user(r, &r->spec->base, err) < 0)
+	if (check_user(r, &r->spec->base, err) < 0 || check_env_inherit(&r->spec->base, err) < 0)
 		return -1;
 	if (run_make_sched(r, &je) < 0)
 		return refuse_tree(err, &je, NULL);
@@ -247,7 +258,7 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 			refuse_spec(err, &se);
 			break;
 		}
-		if (check_user(r, &s, err) < 0)
+		if (check_user(r, &s, err) < 0 || check_env_inherit(&s, err) < 0)
 			break;
 		take_job(b, &s, obj);
 		if (r->key)
