@@ -261,11 +261,32 @@ static void stream_of_good_jobs(void)
 	compare();
 }
 
+/* Everything comes in one add after the start, the seal somewhere during the run. */
+static void stream_with_edges(void)
+{
+	struct jt_spec specs[ORACLE_MAX];
+	const char *after[ORACLE_MAX];
+	make_tree(true, true);
+	open_sched(JT_STREAM);
+	claim(jt_sched_begin(s, &out, &err) == 0);
+	for (int j = 0; j < o.n; j++) {
+		after[j] = o.job[j].after;
+		specs[j] = (struct jt_spec){ .path = o.job[j].path, .path_len = strlen(o.job[j].path), .after = &after[j],
+					     .when = (enum jt_when)o.job[j].when, .n_after = after[j][0] != 0 };
+	}
+	claim(jt_sched_add(s, specs, (size_t)o.n, NULL, &out, &err) == 0);
+	play((int)pick(10));
+	claim(jt_sched_seal(s, NULL, 0, &out, &err) == 0);
+	play(-1);
+	compare();
+}
+
 START_TEST(a_tree_runs_as_the_closed_form_says) { each_seed(plain_tree); } END_TEST
 START_TEST(so_it_does_with_after_and_when) { each_seed(tree_with_edges); } END_TEST
 START_TEST(a_restart_in_between_changes_nothing) { each_seed(restart_in_between); } END_TEST
 START_TEST(retry_of_what_failed_runs_what_needed_it) { each_seed(retried_until_green); } END_TEST
 START_TEST(a_stream_runs_what_is_added) { each_seed(stream_of_good_jobs); } END_TEST
+START_TEST(a_stream_obeys_after_and_when) { each_seed(stream_with_edges); } END_TEST
 
 int main(void)
 {
@@ -277,6 +298,7 @@ int main(void)
 	tcase_add_test(t, a_restart_in_between_changes_nothing);
 	tcase_add_test(t, retry_of_what_failed_runs_what_needed_it);
 	tcase_add_test(t, a_stream_runs_what_is_added);
+	tcase_add_test(t, a_stream_obeys_after_and_when);
 	suite_add_tcase(suite, t);
 	SRunner *r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);
