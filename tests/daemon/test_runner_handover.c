@@ -316,15 +316,17 @@ END_TEST
 START_TEST(jobs_die_with_a_runner_that_is_killed)
 {
 	const char *fifo = kit_path(&k, "alive");
-	char shell[512];
+	char shell[512], c;
+	int fd;
 
 	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
 	snprintf(shell, sizeof(shell), "exec 5>%s; exec sleep 1000", fifo);
 	kit_start(&k, &(struct job){.job = 1, .shell = shell});
-	kit_started(&k);
+	fd = open(fifo, O_RDONLY | O_CLOEXEC);  /* returns once the job has it open too */
 	kill(k.pid, SIGKILL);
 	kit_wait_exit(&k);
-	kit_fifo_wait(fifo);
+	ck_assert_int_eq(read(fd, &c, 1), 0);
+	close(fd);
 }
 END_TEST
 
