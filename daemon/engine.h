@@ -271,6 +271,7 @@ void notice_event(struct engine *e, const struct store_event *ev);      /* durab
 void notice_op(struct store_op *op);                                    /* the same, as a `done` */
 void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */
 void notice_turn(struct engine *e);                                     /* send what has gathered */
+bool notice_is_awaited(const struct run *r, jt_job j);                  /* somebody waits for the end of this very job */
 void notice_job_ended(struct run *r, jt_job j);                         /* durable: waiters */
 void notice_run_ended(struct run *r);
 void notice_run_gone(struct run *r);

@@ -396,15 +396,20 @@ static void ask_result(struct run *r, jt_job j)
 	engine_post(r->e, op);
 }
 
-void notice_job_ended(struct run *r, jt_job j)
+bool notice_is_awaited(const struct run *r, jt_job j)
 {
 	struct wait_target *t;
 
 	LIST_FOREACH(t, &r->waiters, entry)
-		if (t->job == j) {
-			ask_result(r, j);
-			return;
-		}
+		if (t->job == j)
+			return true;
+	return false;
+}
+
+void notice_job_ended(struct run *r, jt_job j)
+{
+	if (notice_is_awaited(r, j))
+		ask_result(r, j);
 }
 
 void notice_run_ended(struct run *r)

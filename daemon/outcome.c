@@ -207,7 +207,7 @@ static void post_end(struct active *a, const struct jt_end *end, enum job_reason
 	op->event.reason = (uint8_t)why;
 	op->event.exit_code = at->exit_code;
 	op->event.signal = at->signal;
-	op->urgent = !LIST_EMPTY(&r->waiters);
+	op->urgent = notice_is_awaited(r, a->idx);
 	op->done = end_durable;
 	op->arg = a;
 	a->state = A_ENDING;

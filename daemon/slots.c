@@ -13,7 +13,8 @@
 #include "engine.h"
 #include "log.h"
 
-#define AHEAD_MIN 32            /* jobs armed ahead of the free slots: what ends during one commit must find its successor armed */
+#define AHEAD_MIN 128           /* jobs armed ahead of the free slots: what ends while arms linger and are committed must find its
+				   successor armed (15 jobs end in 5 ms) */
 #define AHEAD_MAX 512
 
 /* ---- the heap of runs --------------------------------------------------------------------------------------------- */
