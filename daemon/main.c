@@ -138,17 +138,16 @@ static int absolute(char buf[PATH_MAX])
 	if (buf[0] == '/')
 		return 0;
 	memcpy(rest, buf, sizeof(rest));
-	if (!getcwd(cwd, sizeof(cwd) - 1))
+	if (!getcwd(cwd, sizeof(cwd)))
 		return -1;
-	strcat(cwd, "/");
-	return set(buf, cwd, rest);
+	return snprintf(buf, PATH_MAX, "%s/%s", cwd, rest) < PATH_MAX ? 0 : -1;
 }
 
 static void find_runner(struct places *p)
 {
 	const char *given = getenv("JOBD_RUNNER");
+	char self[PATH_MAX], *slash;
 	ssize_t n;
-	char *slash;
 
 	if (given && *given) {
 		set(p->runner, strcmp(given, "none") == 0 ? "" : given, "");
@@ -156,11 +155,12 @@ static void find_runner(struct places *p)
 	}
 	if (access(set(p->runner, PKGLIBEXECDIR, "/jobd-runner") == 0 ? p->runner : "", X_OK) == 0)
 		return;
-	n = readlink("/proc/self/exe", p->runner, sizeof(p->runner) - sizeof("/jobd-runner"));
-	p->runner[n > 0 ? n : 0] = '\0';
-	slash = strrchr(p->runner, '/');
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
 	if (slash)
-		strcpy(slash, "/jobd-runner");
+		*slash = '\0';
+	set(p->runner, self, "/jobd-runner");
 }
 
 static int find_places(struct daemon *d, int argc, char **argv)

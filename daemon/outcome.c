@@ -296,6 +296,34 @@ static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
 	engine_post(r->e, op);
 }
 
+static void lost_for_now(struct active *a, const struct store_attempt *at, bool hold)
+{
+	struct jt_end end = { .state = hold ? JT_HELD : JT_WAITING };
+	struct jt_error err;
+
+	if ((hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err)) < 0)
+		abort();
+	slot_freed(a->run);
+	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
+}
+
+/* pid: of an end that the runner told and is to be acknowledged; -1: there is none. */
+static void lose(struct active *a, int32_t pid)
+{
+	struct job_mem *m = run_mem(a->run, a->idx);
+	struct store_attempt at = { .attempt = a->attempt, .reason = WHY_LOST, .exit_code = -1, .pid = pid, .started_at_us = a->started_at_us,
+				    .ended_at_us = now_us() };
+
+	m->n_lost++;
+	output_collect(a, &at);
+	if (a->end_reason)
+		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);
+	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL)
+		end_for_good(a, JT_END_LOST, WHY_LOST, &at);
+	else
+		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
+}
+
 static void one_end(struct active *a, const struct rm_end *end)
 {
 	struct store_attempt at;
@@ -312,6 +340,12 @@ static void one_end(struct active *a, const struct rm_end *end)
 	}
 	if (a->state != A_RUNNING && end->started_at_us)
 		note_start(a, end->pid, end->started_at_us);
+	if (end->cause == RM_BY_KILL && !a->end_reason) {
+		log_warn("job %u/%s: attempt %u was terminated by the runner, which was told to go", a->run->id,
+			 jt_job_path(a->run->sched, a->idx, NULL), a->attempt);
+		lose(a, end->pid);
+		return;
+	}
 	fill_attempt(a, end, &at);
 	if (is_failure(a, end)) {
 		run_mem(a->run, a->idx)->n_failed++;
@@ -431,32 +465,10 @@ void outcome_cancelled(struct active *a)
 	end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &none);
 }
 
-static void lost_for_now(struct active *a, const struct store_attempt *at, bool hold)
-{
-	struct jt_end end = { .state = hold ? JT_HELD : JT_WAITING };
-	struct jt_error err;
-
-	if ((hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err)) < 0)
-		abort();
-	slot_freed(a->run);
-	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
-}
-
 void outcome_lost(struct active *a)
 {
-	struct job_mem *m = run_mem(a->run, a->idx);
-	struct store_attempt at = { .attempt = a->attempt, .reason = WHY_LOST, .exit_code = -1, .pid = -1, .started_at_us = a->started_at_us,
-				    .ended_at_us = now_us() };
-
-	m->n_lost++;
 	log_warn("job %u/%s: attempt %u was lost: nobody saw how it ended", a->run->id, jt_job_path(a->run->sched, a->idx, NULL), a->attempt);
-	output_collect(a, &at);
-	if (a->end_reason)
-		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);
-	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL)
-		end_for_good(a, JT_END_LOST, WHY_LOST, &at);
-	else
-		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
+	lose(a, -1);
 }
 
 /* ---- what follows --------------------------------------------------------------------------------------------------- */

@@ -38,10 +38,10 @@ static double now_s(void)
 
 int main(int argc, char **argv)
 {
-	long n = argc > 1 ? atol(argv[1]) : 10000, threads = argc > 2 ? atol(argv[2]) : 4;
-	struct share *v = calloc((size_t)threads, sizeof(*v));
+	long n = argc == 3 ? strtol(argv[1], NULL, 10) : 0, threads = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+	struct share *v = threads > 0 && threads < 1000 ? calloc((size_t)threads, sizeof(*v)) : NULL;
 	double begin = now_s();
-	int failed = !v;
+	int failed = !v || n < 1;
 
 	for (long i = 0; v && i < threads; i++) {
 		v[i].n = n / threads + (i < n % threads);

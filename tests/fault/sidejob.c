@@ -24,12 +24,14 @@ int main(int argc, char **argv)
 {
 	const char *attempt = getenv("JOBD_ATTEMPT");
 	char lock[PATH_MAX], rc[16];
-	int side, fd;
+	int side, fd, ms, status;
 
 	if (argc != 6 || !attempt)
 		return 98;
+	ms = (int)strtol(argv[4], NULL, 10);
+	status = (int)strtol(argv[5], NULL, 10);
 	snprintf(lock, sizeof(lock), "%s/%s", argv[2], argv[3]);
-	snprintf(rc, sizeof(rc), " rc=%d", atoi(argv[5]));
+	snprintf(rc, sizeof(rc), " rc=%d", status);
 	side = open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (side < 0 || fd < 0)
@@ -40,8 +42,8 @@ int main(int argc, char **argv)
 	}
 	if (say(side, argv[3], 'B', attempt, "") < 0)
 		return 96;
-	poll(NULL, 0, atoi(argv[4]));
+	poll(NULL, 0, ms);
 	if (say(side, argv[3], 'E', attempt, rc) < 0)
 		return 95;
-	return atoi(argv[5]);
+	return status;
 }
