@@ -83,7 +83,7 @@ class Service:
 
 class Notify(unittest.TestCase):
     def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.folder = self.enterContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))   # the runner leaves in its own time
 
     def test_ready_comes_when_clients_are_served(self):
         with Service(self.folder, passed=False) as service:

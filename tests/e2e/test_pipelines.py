@@ -35,6 +35,10 @@ class Replicate(unittest.TestCase):
     def submit(self):
         return self.daemon.jobctl("submit", "--wait", pipeline("replicate.yaml"), env=self.env)
 
+    def report(self):
+        with open(os.path.join(self.base, "report.txt"), encoding="utf-8") as f:
+            return f.read()
+
     def below(self, folder):
         return sorted(name for name in os.listdir(os.path.join(self.base, folder)) if not name.endswith(".sha256"))
 
@@ -86,11 +90,11 @@ class Replicate(unittest.TestCase):
         self.assertEqual(("skipped", 0), (prune["state"], prune["attempts"]))
         self.assertEqual("upstream: snapshot/~/manifest/slow", prune["reason"])
         self.assertEqual("ok", jobs["report"]["state"])
-        self.assertIn("snapshots: 3 snapshots", open(os.path.join(self.base, "report.txt")).read())
+        self.assertIn("snapshots: 3 snapshots", self.report())
 
     def test_report_is_written_by_a_job_that_may_ask_jobd(self):
         self.submit()
-        report = open(os.path.join(self.base, "report.txt")).read()
+        report = self.report()
         self.assertIn("targets/slow: 1 snapshots", report)
         self.assertIn("snapshot/~/manifest/slow/verify", report)
 
