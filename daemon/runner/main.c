@@ -28,8 +28,9 @@
 
 #define EVENTS_A_TURN 16
 #define WORKERS_MAX 256
-#define FDS_A_JOB 4             /* at most, and only until it has been spawned: stdout, stderr, stdin; then its pidfd */
-#define FDS_RESERVED 96         /* what is ours: sockets, workers, a packet's descriptors */
+#define FDS_A_START 3           /* stdout, stderr, stdin: until it has been spawned; then a job has its pidfd alone */
+#define FDS_OF_OURS 96          /* sockets, workers, a packet's descriptors */
+#define FDS_RESERVED (FDS_OF_OURS + 2 * QUEUE_MAX * FDS_A_START)        /* a packet more may come than the queue is to hold */
 #define LEAVE_PATIENCE_S 5      /* for the last acknowledgements, once everything has been ended */
 
 struct options {
@@ -206,7 +207,8 @@ static void read_boot_id(uint8_t id[16])
 
 static uint32_t capacity_of(rlim_t nofile)
 {
-	rlim_t n = nofile > FDS_RESERVED + FDS_A_JOB ? (nofile - FDS_RESERVED) / FDS_A_JOB : 1;
+	rlim_t all_queued = nofile > FDS_OF_OURS + FDS_A_START + 1 ? (nofile - FDS_OF_OURS) / (FDS_A_START + 1) : 1;
+	rlim_t n = nofile > FDS_RESERVED && nofile - FDS_RESERVED > all_queued ? nofile - FDS_RESERVED : all_queued;
 
 	return n > 1000000 ? 1000000 : (uint32_t)n;
 }

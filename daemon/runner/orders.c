@@ -23,6 +23,15 @@ static unsigned pick_worker(struct runner *r)
 	return best;
 }
 
+unsigned orders_queued(const struct runner *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->n_workers; i++)
+		n += worker_queued(r->workers[i]);
+	return n;
+}
+
 static void refuse(struct runner *r, struct attempt *a, int code)
 {
 	order_free(a->order);
@@ -149,4 +158,5 @@ void orders_mail(struct runner *r, struct source *s, uint32_t events)
 		next = m->next;
 		take_note(r, (struct note *)m);
 	}
+	peer_release(r);
 }

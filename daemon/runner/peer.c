@@ -21,12 +21,31 @@ int watch_source(struct runner *r, struct source *s)
 	return epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &ev);
 }
 
-void peer_want_write(struct runner *r, bool want)
+void peer_update(struct runner *r)
 {
-	struct epoll_event ev = {.events = want ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = &r->peer->source};
+	struct epoll_event ev = {.events = (r->held ? 0 : EPOLLIN) | (r->waits_for_room ? EPOLLOUT : 0), .data.ptr = &r->peer->source};
 
 	if (epoll_ctl(r->epoll, EPOLL_CTL_MOD, r->peer->source.fd, &ev) < 0)
 		log_die("epoll_ctl: %s", strerror(errno));
+}
+
+/* Every start that waits is followed by a note of its worker, so this is asked again until nothing waits. */
+void peer_release(struct runner *r)
+{
+	if (!r->held || orders_queued(r) > QUEUE_MAX / 2)
+		return;
+	r->held = false;
+	if (r->peer)
+		peer_update(r);
+}
+
+static bool hold(struct runner *r, struct conn *c)
+{
+	if (c != r->peer || orders_queued(r) < QUEUE_MAX)
+		return false;
+	r->held = true;
+	peer_update(r);
+	return true;
 }
 
 /*
@@ -40,6 +59,7 @@ void peer_drop(struct runner *r, struct conn *c, const char *why)
 	if (c == r->peer) {
 		log_info("jobd is gone (%s); %zu jobs run on", why, r->n_running);
 		r->peer = NULL;
+		r->held = r->waits_for_room = false;
 	} else {
 		log_warn("connection dropped: %s", why);
 	}
@@ -142,13 +162,18 @@ static void handle_packet(struct runner *r, struct conn *c, const unsigned char 
 		peer_drop(r, c, "malformed packet");
 }
 
-static void receive(struct runner *r, struct conn *c)
+/* What has hung up is read to its end without regard to what waits: it can not be put off, and sends no more. */
+static void receive(struct runner *r, struct conn *c, bool hung_up)
 {
 	static unsigned char buf[RM_PACKET_MAX];
 	int fds[RM_FDS_MAX];
 
 	for (int i = 0; i < PACKETS_A_TURN && !c->closed; i++) {
-		ssize_t n = rm_recv(c->source.fd, buf, sizeof(buf), fds);
+		ssize_t n;
+
+		if (!hung_up && hold(r, c))
+			return;
+		n = rm_recv(c->source.fd, buf, sizeof(buf), fds);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -167,10 +192,10 @@ static void conn_ready(struct runner *r, struct source *s, uint32_t events)
 		return;
 	if (events & EPOLLOUT && c == r->peer) {
 		r->waits_for_room = false;
-		peer_want_write(r, false);
+		peer_update(r);
 	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		receive(r, c);
+		receive(r, c, events & (EPOLLHUP | EPOLLERR));
 }
 
 static void add_conn(struct runner *r, int fd)

@@ -143,7 +143,7 @@ void report_flush(struct runner *r)
 			return;
 		}
 		r->waits_for_room = true;
-		peer_want_write(r, true);
+		peer_update(r);
 		return;
 	}
 }

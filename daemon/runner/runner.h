@@ -61,6 +61,7 @@ struct runner {
 	struct attempt_queue news;      /* what the peer is to be told, in order */
 	struct rm_packet packet;        /* being filled, or waiting for room in the socket */
 	bool welcome_due, ready_due, waits_for_room;
+	bool held;                      /* not read: enough starts are waiting to be spawned */
 	size_t inventory_left, inventory_size;
 	unsigned pongs_due;
 
@@ -74,11 +75,17 @@ void peer_accept(struct runner *r, struct source *s, uint32_t events);
 void peer_drop(struct runner *r, struct conn *c, const char *why);
 /* peer_bury - free what was closed in this turn. */
 void peer_bury(struct runner *r);
-/* peer_want_write - be called back when the socket has room (or not any more). */
-void peer_want_write(struct runner *r, bool want);
+/* peer_update - be called back when the peer's socket has room iff waits_for_room, and when it has something to read unless held. */
+void peer_update(struct runner *r);
+/* peer_release - read the peer again when the starts that held it up have been spawned. */
+void peer_release(struct runner *r);
 int watch_source(struct runner *r, struct source *s);
 
+#define QUEUE_MAX 512                   /* starts that wait to be spawned, each with its descriptors, before the peer is held */
+
 /* orders.c */
+/* orders_queued - how many starts wait to be spawned. */
+unsigned orders_queued(const struct runner *r);
 void orders_start(struct runner *r, struct rm_start *st);
 void orders_kill(struct runner *r, const struct rm_kill *k);
 void orders_ack(struct runner *r, const struct rm_ack *a);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,6 +28,7 @@ struct worker {
 	const struct child_base *base;
 	int epoll;
 	bool leaving;
+	atomic_uint queued;                     /* starts posted and not yet spawned */
 	struct mail *orders, **orders_tail;     /* attempts to spawn, in order */
 	struct attempt_queue fresh;             /* running, oldest first, their start not yet told */
 	struct due due;
@@ -214,6 +216,7 @@ static void start(struct worker *w, struct attempt *a)
 
 	order_free(a->order);
 	a->order = NULL;
+	atomic_fetch_sub_explicit(&w->queued, 1, memory_order_relaxed);
 	if (rc < 0) {
 		act_on_early_kill(w, a);
 		never_started(w, a, &err);
@@ -360,8 +363,15 @@ struct worker *worker_new(const struct child_base *base, struct mailbox *to)
 
 void worker_post(struct worker *w, struct note *n)
 {
+	if (n->kind == NOTE_START)
+		atomic_fetch_add_explicit(&w->queued, 1, memory_order_relaxed);
 	if (!mailbox_post(w->in, &n->mail))
 		log_die("a worker's mailbox is bounded");
+}
+
+unsigned worker_queued(const struct worker *w)
+{
+	return atomic_load_explicit(&w->queued, memory_order_relaxed);
 }
 
 void worker_free(struct worker *w)

@@ -20,6 +20,8 @@ struct worker;
 struct worker *worker_new(const struct child_base *base, struct mailbox *to);
 /* worker_post - give a note away; of the caller's thread it is the last use of what it says the worker owns. */
 void worker_post(struct worker *w, struct note *n);
+/* worker_queued - starts that were posted and have not been spawned yet: each keeps its descriptors open. Any thread. */
+unsigned worker_queued(const struct worker *w);
 /* worker_free - end the thread; it must have no children. */
 void worker_free(struct worker *w);
 
