@@ -221,7 +221,8 @@ void recover_inventory(struct engine *e, const struct rm_welcome *w, struct rm_e
 
 	inv->e = e;
 	inv->v = xcalloc(n + 1, sizeof(*v));
-	memcpy(inv->v, v, n * sizeof(*v));
+	if (n)
+		memcpy(inv->v, v, n * sizeof(*v));
 	inv->n = n;
 	memcpy(op->runner_id, w->runner_id, sizeof(op->runner_id));
 	memcpy(op->boot_id, w->boot_id, sizeof(op->boot_id));
