@@ -320,7 +320,8 @@ void runner_link_flush(struct runner_link *l)
 		if (rm_send(l->fd, &l->packet) < 0)
 			break;
 	}
-	memmove(l->queue.v, l->queue.v + i, (l->queue.n - i) * sizeof(*l->queue.v));
+	if (i)
+		memmove(l->queue.v, l->queue.v + i, (l->queue.n - i) * sizeof(*l->queue.v));
 	l->queue.n -= i;
 	if (l->queue.n == 0 && rm_send(l->fd, &l->packet) == 0)
 		return;
