@@ -300,10 +300,14 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 
 	if (path && must_exist(r, path, err) < 0)
 		return -1;
-	if (jt_sched_retry(r->sched, path, path ? strlen(path) : 0, all, &ch, &je) < 0)
+	if (jt_sched_retry(r->sched, path, path ? strlen(path) : 0, all, &ch, &je) < 0) {
+		jt_changes_done(&ch);
 		return req_fail(err, "org.jobd.WrongState", "%s", je.text);
+	}
 	*ret_n = (uint32_t)ch.n;
 	if (ch.n == 0)
+		jt_changes_done(&ch);
+	if (*ret_n == 0)
 		return req_fail(err, "org.jobd.WrongState", "run %u: nothing there has failed or been skipped; --all retries what is ok too", r->id);
 	for (size_t i = 0; i < ch.n; i++)
 		if (ch.v[i].state == JT_WAITING)
