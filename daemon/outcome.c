@@ -147,7 +147,7 @@ static char *spawn_message(const struct active *a, const struct rm_end *end)
 	else if (s && end->stage == RM_AT_USER)
 		what = s->user ? s->user : "the run's owner";
 	if (asprintf(&text, "cannot %s%s%s: %s", stage_name(end->stage), *what ? " " : "", what, strerror(end->code)) < 0)
-		abort();
+		log_die("out of memory");
 	return text;
 }
 
@@ -216,14 +216,18 @@ static void post_end(struct active *a, const struct jt_end *end, enum job_reason
 	engine_post(r->e, op);
 }
 
+/* A move that the scheduler does not know is a mistake of ours. */
+static void must(const struct active *a, int rc, const struct jt_error *err)
+{
+	if (rc < 0)
+		log_die("run %u: %s", a->run->id, err->text);
+}
+
 static void step_end(struct active *a, const struct jt_end *end, struct jt_changes *ch)
 {
 	struct jt_error err;
 
-	if (jt_sched_end(a->run->sched, a->idx, end, ch, &err) < 0) {
-		log_error("run %u: %s", a->run->id, err.text);
-		abort();
-	}
+	must(a, jt_sched_end(a->run->sched, a->idx, end, ch, &err), &err);
 	slot_freed(a->run);
 }
 
@@ -248,8 +252,7 @@ static void end_for_now(struct active *a, int64_t delay_ns, enum job_reason why,
 	struct jt_error err;
 	int64_t due = now_ns() + delay_ns;
 
-	if (jt_sched_backoff(a->run->sched, a->idx, due, &err) < 0)
-		abort();
+	must(a, jt_sched_backoff(a->run->sched, a->idx, due, &err), &err);
 	slot_freed(a->run);
 	post_end(a, &end, why, at, EV_RETRYING, due);
 }
@@ -264,8 +267,7 @@ static void put_back(struct active *a)
 
 	log_warn("job %u/%s: the runner cannot fork now; trying again", r->id, jt_job_path(r->sched, a->idx, NULL));
 	run_mem(r, a->idx)->attempts--;
-	if (jt_sched_backoff(r->sched, a->idx, now_ns() + AGAIN_DELAY_NS, &err) < 0)
-		abort();
+	must(a, jt_sched_backoff(r->sched, a->idx, now_ns() + AGAIN_DELAY_NS, &err), &err);
 	op->id = id;
 	fill_state(a, &op->job, JT_WAITING);
 	engine_post(r->e, op);
@@ -301,8 +303,7 @@ static void lost_for_now(struct active *a, const struct store_attempt *at, bool 
 	struct jt_end end = { .state = hold ? JT_HELD : JT_WAITING };
 	struct jt_error err;
 
-	if ((hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err)) < 0)
-		abort();
+	must(a, hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err), &err);
 	slot_freed(a->run);
 	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
 }
@@ -449,8 +450,7 @@ void outcome_unstarted(struct active *a)
 		outcome_cancelled(a);
 		return;
 	}
-	if (jt_sched_unstart(r->sched, a->idx, &err) < 0)
-		abort();
+	must(a, jt_sched_unstart(r->sched, a->idx, &err), &err);
 	run_mem(r, a->idx)->attempts--;
 	active_free(a);
 	slot_freed(r);

@@ -136,7 +136,7 @@ int jt_sched_seal(struct jt_sched *s, const char *path, size_t len, struct jt_ch
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
 /* WAITING -> READY -> STARTING -> RUNNING -> OK | WARNED | FAILED | SKIPPED | CANCELLED | LOST
- * STARTING | RUNNING -> BACKOFF -> READY;   WAITING | READY | BACKOFF <-> HELD;   any not begun -> SKIPPED | CANCELLED */
+ * STARTING | RUNNING -> BACKOFF -> READY;   STARTING | RUNNING -> READY (lost);   WAITING | READY | BACKOFF <-> HELD;   any not begun -> SKIPPED | CANCELLED */
 enum jt_state {
 	JT_WAITING, JT_READY, JT_HELD, JT_STARTING, JT_RUNNING, JT_BACKOFF,
 	JT_SOK, JT_WARNED, JT_FAILED, JT_SKIPPED, JT_CANCELLED, JT_LOST,
@@ -173,7 +173,8 @@ size_t jt_sched_peek(struct jt_sched *s, jt_job *ret, size_t n);
 /* READY -> STARTING; takes a slot; pacing's next += interval. The caller starts it. */
 int jt_sched_start(struct jt_sched *s, jt_job j, int64_t now_ns, struct jt_error *err);
 int jt_sched_running(struct jt_sched *s, jt_job j, struct jt_error *err);             /* STARTING -> RUNNING (for show) */
-/* STARTING -> READY: it was not started after all. Gives the slot back, keeps its key; pacing is not undone. */
+/* STARTING|RUNNING -> READY: it was not started after all, or nobody will see how it ends. Gives the slot back, keeps its key; pacing is not
+ * undone. */
 int jt_sched_unstart(struct jt_sched *s, jt_job j, struct jt_error *err);
 
 /* jt_sched_end - STARTING|RUNNING (or HELD, READY, WAITING, BACKOFF with CANCELLED: cancel of what has not begun) ended for good.

@@ -5,7 +5,7 @@
 #include "tree.h"
 
 /* WAITING -> READY -> STARTING -> RUNNING -> a final state      STARTING | RUNNING -> BACKOFF -> READY
- * WAITING | READY | BACKOFF <-> HELD      STARTING -> READY (not started after all)      STARTING | RUNNING -> HELD (lost)
+ * WAITING | READY | BACKOFF <-> HELD      STARTING | RUNNING -> READY (not started after all; lost)      STARTING | RUNNING -> HELD (lost)
  * anything not begun -> CANCELLED | SKIPPED */
 #define TO(st) (1u << JT_##st)
 #define ENDED (TO(SOK) | TO(WARNED) | TO(FAILED) | TO(SKIPPED) | TO(CANCELLED) | TO(LOST))
@@ -14,7 +14,7 @@ static const unsigned allowed[] = {
 	[JT_READY]    = TO(STARTING) | TO(HELD) | TO(CANCELLED),
 	[JT_HELD]     = TO(WAITING) | TO(CANCELLED),
 	[JT_STARTING] = TO(RUNNING) | TO(READY) | TO(BACKOFF) | ENDED,
-	[JT_RUNNING]  = TO(BACKOFF) | ENDED,
+	[JT_RUNNING]  = TO(READY) | TO(BACKOFF) | ENDED,
 	[JT_BACKOFF]  = TO(HELD) | TO(CANCELLED),
 	[JT_SOK] = 0, [JT_WARNED] = 0, [JT_FAILED] = 0, [JT_SKIPPED] = 0, [JT_CANCELLED] = 0, [JT_LOST] = 0,
 };

@@ -21,6 +21,11 @@ class Case(unittest.TestCase):
         self.pup = puppets.Puppets(self.d.folder)
         self.addCleanup(self.pup.close)
         self.connect()
+        self.addCleanup(self.show_log_of_a_failure)
+
+    def show_log_of_a_failure(self):
+        if not self._outcome.success:
+            print(self.d.said())
 
     def connect(self):
         self.conn = varlink.Connection(self.d.socket, kit.PATIENCE)
@@ -403,6 +408,10 @@ class Restart(Case):
         run = self.submit(dict(self.puppet_jobs("a"), **{"f": dict(self.puppet_jobs("f")["f"], on_lost="fail"),
                                                          "g": dict(self.puppet_jobs("g")["g"], on_lost="hold")}), workers=3)
         self.assertEqual({self.pup.accept() for _ in range(3)}, {"a", "f", "g"})
+        view = puppets.View(self.d, run)
+        for _ in range(3):
+            view.until("started")
+        view.close()
         os.kill(self.call("Stats")["runner_pid"], signal.SIGKILL)
         self.assertEqual(self.pup.accept(), "a")
         self.pup.end("a")
@@ -422,6 +431,9 @@ class Restart(Case):
         self.d.start()
         self.connect()
         self.conn.send("org.jobd.Shutdown", {"mode": "drain"})
+        with varlink.Connection(self.d.socket, kit.PATIENCE) as other:
+            while other.call("Stats")["state"] != "stopping":
+                pass
         self.pup.end("a")
         self.assertEqual(self.conn.receive()["parameters"]["running"], 0)
         self.d.gone()
