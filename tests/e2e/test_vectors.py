@@ -99,6 +99,7 @@ class Play:
             except varlink.Error as e:
                 if e.name != "org.jobd.WrongState":     # the run has ended
                     raise
+        self.view.control.call("Wait", targets=[{"run": self.view.run}])
         rows = self.view.call("List")["jobs"]
         self.view.close()
         return [r["path"] for r in sorted(rows, key=lambda r: r["started_at"] or "") if r["attempts"]]
