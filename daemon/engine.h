@@ -25,6 +25,7 @@
 #include <sys/queue.h>
 
 #include "proto/conf.h"
+#include "heap.h"
 #include "jobtree.h"
 #include "runner_link.h"
 #include "server.h"
@@ -116,6 +117,12 @@ struct run {
 	struct run *by_name;            /* chain of the name index */
 };
 
+/* Fair between runs: the fewest running jobs first; ties to the one served longest ago. */
+#define RUN_LESS(ctx, a, b) run_is_before(*(a), *(b))
+#define RUN_MOVED(ctx, a, i) ((*(a))->heap_pos = (i))
+bool run_is_before(const struct run *a, const struct run *b);
+HEAP_DEFINE(run_heap, struct run *, void *, RUN_LESS, RUN_MOVED);
+
 struct engine {
 	struct event_base *base;
 	struct conf conf;
@@ -132,8 +139,7 @@ struct engine {
 
 	struct active **active;         /* hash table by job id */
 	size_t n_active, active_mask;
-	struct run **wanting;           /* heap: runs that may have something to start */
-	size_t n_wanting, wanting_cap;
+	struct run_heap wanting;        /* runs that may have something to start, the next to be served first */
 	uint64_t serve_count;
 	uint32_t slots, n_running;      /* global */
 	bool dispatching, ready;        /* ready: the runner's inventory has been reconciled */

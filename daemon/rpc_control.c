@@ -263,7 +263,7 @@ static json_t *totals(struct engine *e, const struct store_stats *st)
 /* Idle: nothing runs, starts, is due, or is being written. What is held or paused waits for somebody. */
 static bool is_idle(struct engine *e)
 {
-	if (!e->ready || e->n_active || e->n_wanting)
+	if (!e->ready || e->n_active || e->wanting.n)
 		return false;
 	for (uint32_t i = 0; i < e->n_runs_cap; i++) {
 		struct run *r = e->runs[i];

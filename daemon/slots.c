@@ -19,86 +19,32 @@
 
 /* ---- the heap of runs --------------------------------------------------------------------------------------------- */
 
-static bool before(const struct run *a, const struct run *b)
+bool run_is_before(const struct run *a, const struct run *b)
 {
 	if (a->n_running != b->n_running)
 		return a->n_running < b->n_running;
 	return a->served != b->served ? a->served < b->served : a->id < b->id;
 }
 
-static void place(struct engine *e, struct run *r, size_t i)
-{
-	e->wanting[i] = r;
-	r->heap_pos = i;
-}
-
-static void sift_up(struct engine *e, size_t i)
-{
-	struct run *r = e->wanting[i];
-
-	while (i && before(r, e->wanting[(i - 1) / 2])) {
-		place(e, e->wanting[(i - 1) / 2], i);
-		i = (i - 1) / 2;
-	}
-	place(e, r, i);
-}
-
-static void sift_down(struct engine *e, size_t i)
-{
-	struct run *r = e->wanting[i];
-
-	for (;;) {
-		size_t c = 2 * i + 1;
-
-		if (c >= e->n_wanting)
-			break;
-		if (c + 1 < e->n_wanting && before(e->wanting[c + 1], e->wanting[c]))
-			c++;
-		if (!before(e->wanting[c], r))
-			break;
-		place(e, e->wanting[c], i);
-		i = c;
-	}
-	place(e, r, i);
-}
-
 static void key_changed(struct run *r)
 {
-	if (r->heap_pos == SIZE_MAX)
-		return;
-	sift_up(r->e, r->heap_pos);
-	sift_down(r->e, r->heap_pos);
+	if (r->heap_pos != SIZE_MAX)
+		run_heap_fix(&r->e->wanting, NULL, r->heap_pos);
 }
 
 void run_wants(struct run *r)
 {
-	struct engine *e = r->e;
-
-	engine_turn(e);
-	if (r->heap_pos != SIZE_MAX)
-		return;
-	if (e->n_wanting == e->wanting_cap) {
-		e->wanting_cap = e->wanting_cap ? e->wanting_cap * 2 : 64;
-		e->wanting = xrealloc(e->wanting, e->wanting_cap * sizeof(struct run *));
-	}
-	place(e, r, e->n_wanting++);
-	sift_up(e, r->heap_pos);
+	engine_turn(r->e);
+	if (r->heap_pos == SIZE_MAX && run_heap_push(&r->e->wanting, NULL, r) < 0)
+		log_die("out of memory");
 }
 
 void run_unwant(struct run *r)
 {
-	struct engine *e = r->e;
-	size_t i = r->heap_pos;
-	struct run *last;
-
-	if (i == SIZE_MAX)
+	if (r->heap_pos == SIZE_MAX)
 		return;
+	run_heap_take(&r->e->wanting, NULL, r->heap_pos);
 	r->heap_pos = SIZE_MAX;
-	last = e->wanting[--e->n_wanting];
-	if (last == r)
-		return;
-	place(e, last, i);
-	key_changed(last);
 }
 
 void slot_taken(struct run *r)
@@ -287,8 +233,8 @@ void slots_fill(struct engine *e)
 	if (!e->ready || e->draining || e->stopping || e->dispatching)
 		return;
 	e->dispatching = true;
-	while (e->n_wanting && e->n_running < e->slots) {
-		struct run *r = e->wanting[0];
+	while (e->wanting.n && e->n_running < e->slots) {
+		struct run *r = e->wanting.v[0];
 
 		if (!pick_from(r))
 			run_unwant(r);
