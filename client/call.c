@@ -86,6 +86,20 @@ int call(struct vl_conn *c, const char *method, json_t *params, json_t **ret)
 	return rc ? rc : call_next(c, ret, &last);
 }
 
+json_t *call_try(struct vl_conn *c, const char *method, json_t *params)
+{
+	struct vl_reply r = { 0 };
+	struct vl_error err;
+	json_t *got = NULL;
+	char *full = xasprintf(INTERFACE "%s", method);
+
+	if (params && vl_call(c, full, params, VL_PLAIN, -1, &r, &err) == 0 && !r.error)
+		got = json_incref(r.params);
+	vl_reply_done(&r);
+	free(full);
+	return got;
+}
+
 int call_more(struct vl_conn *c, const char *method, json_t *params, int (*fn)(void *arg, const json_t *params), void *arg)
 {
 	int last = 0, rc = call_begin(c, method, params, VL_MORE);

@@ -11,6 +11,9 @@
  * 0 with *ret (the caller releases), or an exit status and it has complained. */
 int call(struct vl_conn *c, const char *method, json_t *params, json_t **ret);
 
+/* call_try - what is good to know but not needed: the reply's parameters, or NULL without a word. */
+json_t *call_try(struct vl_conn *c, const char *method, json_t *params);
+
 /* call_more - the same with `more`: each reply goes to fn (params borrowed) until the last one, or until fn returns other than 0; that is
  * returned, and the connection is then of no use for further calls. */
 int call_more(struct vl_conn *c, const char *method, json_t *params, int (*fn)(void *arg, const json_t *params), void *arg);

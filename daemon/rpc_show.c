@@ -229,6 +229,29 @@ static void walk(struct explain *x, jt_job j, struct store_op *op)
 	}
 }
 
+/* What a state says about an exit status. */
+static const char *exit_words(enum jt_state state)
+{
+	switch (state) {
+	case JT_SOK:
+		return "ended as ok";
+	case JT_WARNED:
+		return "failed, and its on_error lets the run go on (warned)";
+	case JT_SKIPPED:
+		return "ended as skipped (skip_exit, or on_error: skip), and what is below it with it";
+	default:
+		return jt_state_name(state);
+	}
+}
+
+/* Skipped by no job: the run as a whole came to its end before. */
+static json_t *stopped_text(const struct explain *x, const char *path, const struct store_job_state *js)
+{
+	const char *how = x->run->state == RUN_CANCELLED ? "cancelled" : "stopped (`on_error: stop`, or its deadline_s passed)";
+
+	return json_sprintf("\"%s\" %s: run %u was %s", path, js->attempts ? "did not run to its end" : "was never started", x->run->id, how);
+}
+
 /* "failed: exit status 3 after 2 attempts" */
 static json_t *end_text(const struct explain *x, const struct step *st, const struct store_job_state *js)
 {
@@ -239,19 +262,18 @@ static json_t *end_text(const struct explain *x, const struct step *st, const st
 		snprintf(tries, sizeof(tries), " after %u attempts", js->attempts);
 	switch ((enum job_reason)js->reason) {
 	case WHY_EXIT:
-		return json_sprintf("\"%s\" ended as %s: exit status %d%s", path, jt_state_name((enum jt_state)js->state), js->exit_code, tries);
+		return json_sprintf("\"%s\" %s: exit status %d%s", path, exit_words((enum jt_state)js->state), js->exit_code, tries);
 	case WHY_SIGNAL:
 		return json_sprintf("\"%s\" %s: killed by signal %d (%s)%s", path, jt_state_name((enum jt_state)js->state), js->signal,
 				    strsignal(js->signal), tries);
 	case WHY_TIMEOUT:
 		return json_sprintf("\"%s\" %s: it ran longer than its timeout%s", path, jt_state_name((enum jt_state)js->state), tries);
 	case WHY_SPAWN:
-		return json_sprintf("\"%s\" %s: it could not be started%s; `jobctl show` has the reason", path,
-				    jt_state_name((enum jt_state)js->state), tries);
+		return json_sprintf("\"%s\" %s: it could not be started%s", path, jt_state_name((enum jt_state)js->state), tries);
 	case WHY_CANCELLED:
 		return json_sprintf("\"%s\" was cancelled", path);
 	case WHY_STOPPED:
-		return json_sprintf("\"%s\" did not run to its end: the run was stopped", path);
+		return stopped_text(x, path, js);
 	case WHY_NOT_NEEDED:
 		return json_sprintf("\"%s\" was not needed: what it waits for ended otherwise than its `when` asks", path);
 	case WHY_LOST:
@@ -449,9 +471,8 @@ static uint32_t interesting(const struct run *r)
 	return 1u << JT_RUNNING | 1u << JT_STARTING | 1u << JT_BACKOFF | 1u << JT_HELD | 1u << JT_READY | 1u << JT_FAILED | 1u << JT_LOST;
 }
 
-static size_t find_interesting(struct run *r, jt_job *ret, size_t max)
+static size_t find_in(struct run *r, uint32_t states, jt_job *ret, size_t max)
 {
-	uint32_t states = interesting(r);
 	const char *after = NULL;
 	size_t n = 0, got, len = 0;
 	jt_job v[256];
@@ -465,6 +486,15 @@ static size_t find_interesting(struct run *r, jt_job *ret, size_t max)
 			after = jt_job_path(r->sched, v[got - 1], &len);
 	} while (got == 256 && n < max);
 	return n;
+}
+
+/* Failures first: they must not drown in what waits or was cancelled. */
+static size_t find_interesting(struct run *r, jt_job *ret, size_t max)
+{
+	const uint32_t *count = jt_sched_counts(r->sched)->n, failures = 1u << JT_FAILED | 1u << JT_LOST;
+	size_t n = count[JT_FAILED] + count[JT_LOST] ? find_in(r, failures, ret, max) : 0;
+
+	return n + find_in(r, interesting(r) & ~failures, ret + n, max - n);
 }
 
 static json_t *run_text(const struct run *r)

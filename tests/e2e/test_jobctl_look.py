@@ -83,6 +83,26 @@ class Look(unittest.TestCase):
         rows = [json.loads(line) for line in self.jobctl("why", "--json", "%d/a/b/~/c" % run, check=True).stdout.splitlines()]
         self.assertEqual(("a/b/~/c", "a"), (rows[0]["path"], rows[-1]["path"]))
 
+    def test_why_shows_what_a_failure_left_and_what_to_do(self):
+        run = self.ended("jobs:\n  a: {argv: [no-such-program]}\n  b: 'seq 9 >&2; exit 3'\n  b/c: 'true'\n")
+        text = self.jobctl("why", "%d/a" % run, check=True).stdout
+        self.assertIn("      cannot execute no-such-program: No such file or directory\n", text)
+        text = self.jobctl("why", "%d/b/c" % run, check=True).stdout
+        self.assertIn("failed: exit status 3\n      5\n      6\n      7\n      8\n      9\nall it wrote: jobctl logs %d/b\n" % run, text)
+        self.assertIn("jobctl retry %d " % run, text)
+        text = self.jobctl("why", run, check=True).stdout
+        self.assertIn("no-such-program", text)
+        self.assertIn("      9\n", text)
+
+    def test_why_of_a_run_tells_failures_first(self):
+        fifo = self.fifo()
+        run = self.daemon.submit("a: read x < %s\nz: exit 1\n" % fifo)
+        self.jobctl("wait", "%d/z" % run)
+        steps = self.jobctl("why", run, check=True).stdout.splitlines()
+        self.assertIn('"z" failed', steps[2])
+        self.assertIn('"a" is running', steps[3])
+        self.jobctl("cancel", run, check=True)
+
     def test_why_of_what_waits(self):
         fifo = self.fifo()
         run = self.daemon.submit("a: read x < %s\na/b: true\nz/~/end < a/b: true\n" % fifo)
