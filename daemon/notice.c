@@ -186,7 +186,8 @@ static void page_read(struct store_op *op)
 	p->w = op->arg;
 	p->n = op->n_events;
 	p->v = xcalloc(p->n + 1, sizeof(*p->v));
-	memcpy(p->v, op->events, p->n * sizeof(*p->v));
+	if (p->n)
+		memcpy(p->v, op->events, p->n * sizeof(*p->v));
 	load_paths(p, NULL);
 }
 

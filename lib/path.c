@@ -4,7 +4,8 @@
 
 int jti_bytes_cmp(const char *a, size_t alen, const char *b, size_t blen)
 {
-	int c = memcmp(a, b, alen < blen ? alen : blen);
+	size_t both = alen < blen ? alen : blen;
+	int c = both ? memcmp(a, b, both) : 0;  /* of nothing there may be no pointer */
 	return c ? c : (alen > blen) - (alen < blen);
 }
 
