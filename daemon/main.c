@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +164,23 @@ static void find_runner(struct places *p)
 	set(p->runner, self, "/jobd-runner");
 }
 
+/* The name of a socket fits into few bytes; both are first bound as NAME.new. Better told now than by a runner that never comes up. */
+static int check_lengths(const struct places *p)
+{
+	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof(".new");
+
+	if (strlen(p->socket) > max) {
+		log_error("the socket's path is too long (%zu bytes, at most %zu): %s; give a shorter --socket", strlen(p->socket), max, p->socket);
+		return -1;
+	}
+	if (strlen(p->runner_socket) > max) {
+		log_error("the path of jobd-runner's socket is too long (%zu bytes, at most %zu): %s; give a shorter --state, or JOBD_RUNNER_SOCKET",
+			  strlen(p->runner_socket), max, p->runner_socket);
+		return -1;
+	}
+	return 0;
+}
+
 static int find_places(struct daemon *d, int argc, char **argv)
 {
 	struct places *p = &d->at;
@@ -183,7 +201,7 @@ static int find_places(struct daemon *d, int argc, char **argv)
 		return -1;
 	from_env(p->runner_socket, "JOBD_RUNNER_SOCKET");
 	find_runner(p);
-	return 0;
+	return check_lengths(p);
 }
 
 /* ---- the state directory ---------------------------------------------------------------------------------------------- */
@@ -245,7 +263,7 @@ static int open_state(struct daemon *d)
 	struct engine *e = &d->e;
 
 	if (make_dirs(d->at.state) < 0 || (e->state_fd = open_dir_of_ours(AT_FDCWD, d->at.state)) < 0) {
-		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to somebody else" : strerror(errno));
+		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to another user; give a --state of your own" : strerror(errno));
 		return -1;
 	}
 	if (take_lock(d) < 0)
@@ -317,35 +335,64 @@ static int set_socket_group(const char *path, const struct conf *c)
 	return chmod(path, c->socket_mode);
 }
 
-/* A folder in /tmp may be made by anybody before us: only one that is ours, and closed to others, will do. */
+/* The default folder in /tmp may be made by anybody before us: only one that is ours, and closed to others, will do. */
 static int check_socket_dir(const char *dir)
 {
+	char ours[64];
 	struct stat st;
 
-	if (strncmp(dir, "/tmp/jobd-", 10) != 0)
+	snprintf(ours, sizeof(ours), "/tmp/jobd-%u", (unsigned)geteuid());
+	if (strcmp(dir, ours) != 0)
 		return 0;
 	if (lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
 		return 0;
+	log_error("%s must be a folder of user %u, mode 0700: remove it, or give another --socket", dir, (unsigned)geteuid());
 	errno = EPERM;
 	return -1;
+}
+
+#define LEAVING_MS 500          /* from the death of a jobd, seen by its lock, to the end of its listener */
+
+/* Where path and end go into an address; check_lengths has seen that they fit. */
+static struct sockaddr_un address_of(const char *path, const char *end)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	if ((size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s%s", path, end) >= sizeof(un.sun_path))
+		abort();
+	return un;
+}
+
+/* A jobd with another state serves this socket: its clients must not find us instead. One that is just dying hangs up. */
+static bool is_served(const char *path)
+{
+	struct sockaddr_un un = address_of(path, "");
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool served;
+
+	served = fd >= 0 && (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0 || errno == EAGAIN) && poll(&p, 1, LEAVING_MS) == 0;
+	if (fd >= 0)
+		close(fd);
+	return served;
 }
 
 /* Bound under a temporary name and renamed: who connects to the name finds a listener. The lock of the state keeps others away. */
 static int bind_socket(struct daemon *d)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sockaddr_un un = address_of(d->at.socket, ".new");
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char dir[PATH_MAX];
-	size_t len;
 
 	set(dir, d->at.socket, "");
 	*strrchr(dir, '/') = '\0';
 	if (fd < 0 || (*dir && (make_dirs(dir) < 0 || check_socket_dir(dir) < 0)))
 		goto fail;
-	len = (size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s.new", d->at.socket);
-	if (len >= sizeof(un.sun_path)) {
-		errno = ENAMETOOLONG;
-		goto fail;
+	if (is_served(d->at.socket)) {
+		log_error("socket %s: another jobd answers there: stop that one (`jobctl --socket %s shutdown`), or give another --socket",
+			  d->at.socket, d->at.socket);
+		close(fd);
+		return -1;
 	}
 	unlink(un.sun_path);
 	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || set_socket_group(un.sun_path, &d->e.conf) < 0 || listen(fd, 4096) < 0 ||

@@ -237,6 +237,16 @@ struct logs_arg {
 	char path[JT_PATH_MAX + 1];
 };
 
+static void no_such_attempt(struct call *call, const struct run *r, const struct logs_arg *la, uint32_t begun)
+{
+	struct req_error err = { .run = r->id };
+
+	snprintf(err.path, sizeof(err.path), "%.255s", la->path);
+	req_fail(&err, "org.jobd.NoSuchJob", "job \"%.500s\" has no attempt %u: it has been started %u time%s", la->path,
+		 (unsigned)la->p.attempt, begun, begun == 1 ? "" : "s");
+	call_fail(call, &err);
+}
+
 static void begin(struct call *call, struct run *r, void *arg)
 {
 	const struct logs_arg *la = arg;
@@ -248,7 +258,7 @@ static void begin(struct call *call, struct run *r, void *arg)
 		return;
 	begun = run_mem(r, j)->attempts;
 	if (la->p.attempt > begun) {
-		call_invalid(call, "attempt");
+		no_such_attempt(call, r, la, begun);
 		return;
 	}
 	f = xcalloc(1, sizeof(*f));

@@ -86,7 +86,8 @@ static void child_changed(evutil_socket_t sig, short what, void *arg)
 	(void)sig, (void)what;
 	if (l->pid <= 0 || waitpid(l->pid, &status, WNOHANG) != l->pid)
 		return;
-	log_info("runner: process %d ended (status 0x%x)", (int)l->pid, (unsigned)status);
+	log_info("runner: process %d ended (%s %d)", (int)l->pid, WIFSIGNALED(status) ? "signal" : "exit status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	l->pid = 0;
 }
 

@@ -161,6 +161,11 @@ class Look(unittest.TestCase):
         self.assertEqual("3\n", self.jobctl("logs", "%d/a" % run, check=True).stdout)
         self.assertEqual("1\n", self.jobctl("logs", "--attempt", "1", "%d/a" % run, check=True).stdout)
 
+    def test_logs_of_an_attempt_that_never_was(self):
+        run = self.ended("a: exit 1\n")
+        done = self.jobctl("logs", "--attempt", "2", "%d/a" % run)
+        self.assertEqual((3, 'jobctl: job "a" has no attempt 2: it has been started 1 time\n'), (done.returncode, done.stderr))
+
     def test_logs_follow_a_running_job(self):
         fifo = self.fifo()
         run = self.daemon.submit("a: echo first; read x < %s; echo $x\n" % fifo)
