@@ -20,6 +20,8 @@ static void put_back(struct again *a, uint32_t n)
 	jti_set_state(a->s, n, waiting);
 	x->end = x->reason = 0;
 	x->cause = JT_NONE;
+	if (a->s->seq_of)
+		a->s->seq_of[n] = 0;
 	a->v[a->n++] = n;
 	jti_change(a->s, n);
 }

@@ -20,7 +20,7 @@ void jti_set_final(struct jt_sched *s, uint32_t n, const struct jt_end *e, enum 
 	x->end = (uint8_t)((e->goes_on ? END_GOES_ON : 0) | (e->fails_run ? END_FAILS : 0) | (e->stops_run ? END_STOPS : 0));
 	x->reason = (uint8_t)why;
 	x->cause = cause;
-	x->flags &= (uint16_t)~N_AVAILABLE;
+	x->flags &= (uint16_t)~(N_AVAILABLE | N_DUE);
 	s->n_fails += e->fails_run;
 }
 
@@ -86,8 +86,8 @@ static void make_available(struct jt_sched *s, uint32_t n)
 	if (x->flags & N_AVAILABLE)
 		return;
 	x->flags |= N_AVAILABLE;
-	if (s->seq_of)
-		s->seq_of[n] = s->seq++;
+	if (s->seq_of && s->seq_of[n] == 0)
+		s->seq_of[n] = ++s->seq;
 	if (x->state != JT_WAITING)
 		return;
 	jti_set_state(s, n, JT_READY);
@@ -515,4 +515,7 @@ void jti_flow_derive(struct jt_sched *s)
 				jti_judge_later(s, n);
 	}
 	jti_flow_run(s);
+	for (uint32_t n = 0; s->seq_of && n < s->n_nodes; n++)
+		if (!(s->node[n].flags & N_AVAILABLE))
+			s->seq_of[n] = 0;       /* has lost its place; the others kept theirs */
 }

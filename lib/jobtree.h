@@ -136,7 +136,7 @@ int jt_sched_seal(struct jt_sched *s, const char *path, size_t len, struct jt_ch
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
 /* WAITING -> READY -> STARTING -> RUNNING -> OK | WARNED | FAILED | SKIPPED | CANCELLED | LOST
- * STARTING | RUNNING -> BACKOFF -> READY;   STARTING | RUNNING -> READY (lost);   WAITING | READY | BACKOFF <-> HELD;   any not begun -> SKIPPED | CANCELLED */
+ * STARTING | RUNNING -> BACKOFF | READY | HELD;   BACKOFF -> READY;   WAITING | READY | BACKOFF <-> HELD;   any not begun -> SKIPPED | CANCELLED */
 enum jt_state {
 	JT_WAITING, JT_READY, JT_HELD, JT_STARTING, JT_RUNNING, JT_BACKOFF,
 	JT_SOK, JT_WARNED, JT_FAILED, JT_SKIPPED, JT_CANCELLED, JT_LOST,
@@ -185,7 +185,7 @@ int jt_sched_end(struct jt_sched *s, jt_job j, const struct jt_end *end, struct 
 /* STARTING|RUNNING -> BACKOFF until due_ns. Gives the slot back. due_ns <= now is legal. */
 int jt_sched_backoff(struct jt_sched *s, jt_job j, int64_t due_ns, struct jt_error *err);
 
-/* Any not begun -> HELD and back to what it would be. Hold of a STARTING or RUNNING job: JT_ESTATE. A job whose attempts were
+/* Any not begun -> HELD and back to what it would be: a release shortens no backoff. Hold of a STARTING or RUNNING job: JT_ESTATE. A job whose attempts were
  * lost goes STARTING|RUNNING -> HELD with jt_sched_hold_lost (gives its slot back). Idempotent. */
 int jt_sched_hold(struct jt_sched *s, jt_job j, struct jt_error *err);
 int jt_sched_hold_lost(struct jt_sched *s, jt_job j, struct jt_error *err);
@@ -217,6 +217,7 @@ struct jt_restore {
 	jt_job cause;
 	int64_t due_ns;
 };
+/* JT_EINVAL: the state is none, `end` is of another state, or the cause is no job. JT_ENOENT, JT_ESTATE: no such job; begun. */
 int jt_sched_restore(struct jt_sched *s, jt_job j, const struct jt_restore *r, struct jt_error *err);
 
 /* ---- looking --------------------------------------------------------------------------------------------------- */
@@ -262,7 +263,7 @@ struct jt_why {
 };
 void jt_sched_why(struct jt_sched *s, jt_job j, struct jt_why *ret);
 
-/* What the tree is: levels of waiting, for `plan`. O(n). level of a job = 1 + the highest of what it needs, 1 if it needs nothing. */
+/* What the tree is: levels of waiting, for `plan`. O(jobs + edges). level of a job = 1 + the highest of what it needs, 1 if it needs nothing. */
 struct jt_shape {
 	uint32_t n_jobs, n_barriers, n_levels, widest_level, widest;
 };
@@ -288,6 +289,7 @@ int64_t jt_retry_delay(const struct jt_retry_policy *p, uint32_t failed, int64_t
 /* An executor runs a begun (or not yet begun: it begins it) scheduler to its end.
  * jt_run_inline: work() is called here, one job at a time. jt_run_threads: on opts->slots threads of its own (the only
  * threads of this library); work() may run at the same time for different jobs; everything else is called on the caller's thread.
+ * Retries: jt_run_threads waits out the delays of the policy; jt_run_inline has no clock and calls work() again at once.
  * Returns 0 with *ret, or -1 with *err (JT_EINVAL: not sealed). */
 typedef enum jt_outcome (*jt_work_fn)(void *arg, const char *path, jt_job job, uint32_t attempt);
 struct jt_run_opts {

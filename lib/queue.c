@@ -148,7 +148,7 @@ int jti_queue_grow(struct jt_sched *s, uint32_t cap)
 	}
 	if (uses_ranks(s))
 		return 0;
-	uint64_t *seq = realloc(s->seq_of, (cap + 1u) * sizeof(*seq));
+	uint64_t *seq = s->seq_of ? realloc(s->seq_of, (cap + 1u) * sizeof(*seq)) : calloc(cap + 1u, sizeof(*seq));
 	if (!seq)
 		return -1;
 	s->seq_of = seq;

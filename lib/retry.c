@@ -21,6 +21,8 @@ int jt_retry_check(struct jt_retry_policy *p, struct jt_error *err)
 
 static int64_t cap_after(const struct jt_retry_policy *p, uint32_t failed)
 {
+	if (p->cap_ns == 0)
+		return 0;                       /* 0 x infinity is no number */
 	double cap = (double)p->cap_ns * pow(p->base, (double)(failed - 1));
 	return cap < (double)p->max_ns ? (int64_t)cap : p->max_ns;
 }

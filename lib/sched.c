@@ -96,9 +96,14 @@ int jt_sched_add(struct jt_sched *s, const struct jt_spec *specs, size_t n, jt_j
 
 int jt_sched_restore(struct jt_sched *s, jt_job j, const struct jt_restore *r, struct jt_error *err)
 {
+	char buf[SHOWN];
 	if (s->begun || j >= s->n_jobs)
 		return jti_fail(err, s->begun ? JT_ESTATE : JT_ENOENT, JT_NONE, "restore of job %u: %s", j,
 			    s->begun ? "the tree has begun" : "no such job");
+	bool ended = jt_state_is_final(r->state), upstream = ended && r->reason == JT_UPSTREAM && r->cause != JT_NONE;
+	if (r->state >= JT_N_STATES || (ended && r->end.state != r->state) || (upstream && r->cause >= s->n_jobs))
+		return jti_fail(err, JT_EINVAL, j, "job \"%s\": cannot have stood as %s, ended %s%s", jti_shown(buf, job_path(s, j), job_len(s, j)),
+			    jt_state_name(r->state), jt_state_name(r->end.state), upstream ? ", because of a job that is not there" : "");
 	if (!s->restored && !(s->restored = calloc(s->n_jobs, sizeof(*s->restored))))
 		return jti_fail(err, JT_ENOMEM, JT_NONE, "out of memory to restore %u jobs", s->n_jobs);
 	s->restored[j] = *r;
@@ -157,7 +162,7 @@ static int build(struct jt_sched *s, struct jt_changes *out, struct jt_error *er
 	s->counts.n[JT_WAITING] = s->counts.total = s->n_jobs;
 	if (jti_after_enable(s) < 0 || restore_all(s) < 0)
 		return jti_fail(err, JT_ENOMEM, JT_NONE, "out of memory for a tree of %u jobs", s->n_jobs);
-	if (jti_after_resolve(s, 0, err) < 0 || jti_cycle_check(s, 0, err) < 0)
+	if (jti_after_resolve(s, 0, err) < 0 || jti_cycle_check(s, err) < 0)
 		return -1;
 	return (s->restored || s->has_side) ? jti_changes_room(s, out, err) : 0;
 }

@@ -5,7 +5,8 @@
 #include "tree.h"
 
 /* WAITING -> READY -> STARTING -> RUNNING -> a final state      STARTING | RUNNING -> BACKOFF -> READY
- * WAITING | READY | BACKOFF <-> HELD      STARTING | RUNNING -> READY (not started after all; lost)      STARTING | RUNNING -> HELD (lost)
+ * WAITING | READY | BACKOFF <-> HELD
+ * STARTING | RUNNING -> READY (not started after all, lost) or HELD (lost too often)
  * anything not begun -> CANCELLED | SKIPPED */
 #define TO(st) (1u << JT_##st)
 #define ENDED (TO(SOK) | TO(WARNED) | TO(FAILED) | TO(SKIPPED) | TO(CANCELLED) | TO(LOST))
@@ -152,8 +153,10 @@ int jt_sched_hold(struct jt_sched *s, jt_job j, struct jt_error *err)
 		return -1;
 	if (s->node[n].state == JT_READY)
 		jti_queue_remove(s, n);
-	if (s->node[n].state == JT_BACKOFF)
+	if (s->node[n].state == JT_BACKOFF) {
 		jti_due_remove(s, n);
+		s->node[n].flags |= N_DUE;
+	}
 	jti_set_state(s, n, JT_HELD);
 	return 0;
 }
@@ -179,9 +182,13 @@ int jt_sched_release(struct jt_sched *s, jt_job j, struct jt_error *err)
 	uint32_t n = s->node_of[j];
 	if (s->node[n].state != JT_HELD)
 		return s->node[n].state < JT_SOK ? 0 : may(s, j, JT_WAITING, err) == JT_NONE ? -1 : 0;
-	jti_set_state(s, n, s->node[n].flags & N_AVAILABLE ? JT_READY : JT_WAITING);
-	if (s->node[n].flags & N_AVAILABLE)
+	unsigned was = s->node[n].flags;
+	s->node[n].flags &= (uint16_t)~N_DUE;
+	jti_set_state(s, n, !(was & N_AVAILABLE) ? JT_WAITING : was & N_DUE ? JT_BACKOFF : JT_READY);
+	if (s->node[n].state == JT_READY)
 		jti_queue_push(s, n);
+	if (s->node[n].state == JT_BACKOFF)
+		jti_due_push(s, n, s->due_at[n]);
 	return 0;
 }
 

@@ -178,6 +178,19 @@ static int grow(struct jt_sched *s, struct mark *m, struct jt_error *err)
 	return r;
 }
 
+/* A job is added below node n. Where everything below a place had ended, whoever waits for the whole of it waits again. */
+static void count_up(struct jt_sched *s, uint32_t n, uint32_t n_old_edges)
+{
+	while (s->side[n].live++ == 0) {
+		for (uint32_t e = s->side[n].in; e != JT_NONE; e = s->edges[e].next_in)
+			if (s->edges[e].subtree && e < n_old_edges)
+				s->side[s->edges[e].from].open++;
+		if (n == s->root)
+			return;
+		n = s->node[n].parent;
+	}
+}
+
 static void count_new(struct jt_sched *s, const struct mark *m)
 {
 	uint32_t n_new = s->n_jobs - m->jobs;
@@ -193,7 +206,7 @@ static void count_new(struct jt_sched *s, const struct mark *m)
 		if (!s->has_side)
 			continue;
 		s->side[n].live += 1 + !!(x->flags & N_JOB);
-		s->side[x->parent].live++;
+		count_up(s, x->parent, m->edges);
 	}
 	for (uint32_t e = m->edges; s->has_side && e < s->n_edges; e++) {
 		const struct edge *d = &s->edges[e];
@@ -230,7 +243,7 @@ int jti_stream_add(struct jt_sched *s, const struct jt_spec *specs, size_t n, jt
 	if (r == 0)
 		r = jti_after_resolve(s, m.jobs, err);
 	if (r == 0)
-		r = jti_cycle_check(s, m.jobs, err);
+		r = jti_cycle_check(s, err);
 	if (r == 0 && out && jti_changes_reserve(out, s->n_jobs) < 0)
 		r = jti_fail(err, JT_ENOMEM, JT_NONE, "out of memory for a tree of %u jobs", s->n_jobs);
 	if (r < 0) {

@@ -93,6 +93,8 @@ uint32_t jti_node_new(struct jt_sched *s, uint32_t parent, uint32_t job, uint32_
 	}
 	if (s->has_side)
 		s->side[n] = (struct side){ JT_NONE, JT_NONE, 0, 0 };
+	if (s->seq_of)
+		s->seq_of[n] = 0;
 	return n;
 }
 

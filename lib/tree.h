@@ -40,8 +40,9 @@ enum {
 	N_SEALED = 1 << 12,       /* no further children but below the barrier */
 	N_QUEUED = 1 << 13,       /* stands in the list of jobs to judge */
 	N_KILL = 1 << 14,         /* stands in the list of subtrees to skip */
+	N_DUE = 1 << 15,          /* was held while it backed off: due_at still counts */
 };
-#define N_KEPT (N_JOB | N_BARRIER | N_SEALED)   /* what the structure says; everything else is derived */
+#define N_KEPT (N_JOB | N_BARRIER | N_SEALED | N_DUE)   /* what nobody can derive; everything else is */
 
 enum { END_GOES_ON = 1, END_FAILS = 2, END_STOPS = 4 };
 
@@ -139,7 +140,7 @@ struct jt_sched {
 	int64_t *due_at;                /* by node; NULL: none ever backed off */
 	uint32_t *pos;                  /* by node, in either heap */
 	uint64_t seq;
-	uint64_t *seq_of;               /* fifo: by node, its place in the queue */
+	uint64_t *seq_of;               /* fifo: by node, its place in the queue; 0: none yet */
 
 	uint32_t *work;                 /* nodes to judge or to kill below; room for two entries a node */
 	size_t work_head, work_n;
@@ -233,7 +234,11 @@ bool jti_failed_for_real(const struct jt_sched *s, uint32_t n);
 /* after.c */
 int jti_after_enable(struct jt_sched *s);                            /* side tables, if some job needs them */
 int jti_after_resolve(struct jt_sched *s, uint32_t first_job, struct jt_error *err);
-int jti_cycle_check(struct jt_sched *s, uint32_t first_job, struct jt_error *err);
+
+/* chain.c */
+int jti_cycle_check(const struct jt_sched *s, struct jt_error *err);
+/* ret: room for each node. own: the number of jobs in the longest chain of needs that ends in the job, 0 for no job. 0, or -1: no memory. */
+int jti_levels(const struct jt_sched *s, uint32_t *ret_own);
 
 /* stream.c */
 int jti_stream_add(struct jt_sched *s, const struct jt_spec *specs, size_t n, jt_job *ret_first, struct jt_changes *out,

@@ -11,13 +11,13 @@ static void name_dir(struct jt_why *w, const struct jt_sched *s, uint32_t n, con
 	snprintf(w->dir + len, sizeof(w->dir) - len, "%s", end);
 }
 
-/* Counts the jobs at or below top, but not below `but`, that have not ended or keep what waits for them shut. */
-static void open_below(struct jt_why *w, const struct jt_sched *s, uint32_t top, uint32_t but)
+/* Counts the jobs at or below top that have not ended or keep what waits for them shut. */
+static void open_below(struct jt_why *w, const struct jt_sched *s, uint32_t top)
 {
-	for (uint32_t n = top; n != JT_NONE; n = jti_walk_next(s, top, n, n != but)) {
+	for (uint32_t n = top; n != JT_NONE; n = jti_walk_next(s, top, n, true)) {
 		const struct node *x = &s->node[n];
 		bool gone_on = is_final(x) && (x->end & END_GOES_ON);
-		if (n == but || !(x->flags & N_JOB) || gone_on)
+		if (!(x->flags & N_JOB) || gone_on)
 			continue;
 		w->n_open += !is_final(x);
 		if (w->n_jobs < JT_WHY_JOBS)
@@ -25,15 +25,18 @@ static void open_below(struct jt_why *w, const struct jt_sched *s, uint32_t top,
 	}
 }
 
-static bool barrier_waits(struct jt_why *w, const struct jt_sched *s, uint32_t barrier)
+/* A job that runs in any case does not wait for a barrier whose members have all ended, shut or not. */
+static bool barrier_waits(struct jt_why *w, const struct jt_sched *s, uint32_t barrier, enum jt_when when)
 {
 	uint32_t p = s->node[barrier].parent;
 	if (s->node[barrier].flags & N_PASSED)
 		return false;
 	for (uint32_t c = s->node[p].child; c != JT_NONE; c = s->node[c].next)
 		if (c != barrier)
-			open_below(w, s, c, JT_NONE);
+			open_below(w, s, c);
 	bool unsealed = !(s->node[p].flags & N_SEALED);
+	if (when != JT_ON_SUCCESS && w->n_open == 0)
+		w->n_jobs = 0;
 	if (w->n_jobs == 0 && !unsealed)
 		return false;
 	w->what = w->n_jobs == 0 ? JT_WAITS_SEAL : JT_WAITS_BARRIER;
@@ -47,7 +50,7 @@ static bool tree_waits(struct jt_why *w, const struct jt_sched *s, uint32_t n)
 {
 	for (uint32_t k = s->node[n].parent; k != JT_NONE && k != s->root; k = s->node[k].parent) {
 		const struct node *x = &s->node[k];
-		if ((x->flags & N_BARRIER) && barrier_waits(w, s, k))
+		if ((x->flags & N_BARRIER) && barrier_waits(w, s, k, s->node[n].when))
 			return true;
 		if (!(x->flags & N_JOB) || (is_final(x) && ((x->end & END_GOES_ON) || s->node[n].when != JT_ON_SUCCESS)))
 			continue;
@@ -64,8 +67,9 @@ static bool after_waits(struct jt_why *w, const struct jt_sched *s, uint32_t n)
 		uint32_t to = s->edges[e].to;
 		if (s->edges[e].subtree ? s->side[to].live == 0 : is_final(&s->node[to]))
 			continue;
-		open_below(w, s, to, s->edges[e].subtree ? JT_NONE : s->node[to].child);
-		if (!s->edges[e].subtree) {
+		if (s->edges[e].subtree) {
+			open_below(w, s, to);
+		} else {
 			w->n_jobs = w->n_open = 1;
 			w->jobs[0] = s->node[to].job;
 		}
