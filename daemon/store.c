@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "store_priv.h"
 #include "store_schema.h"
 
@@ -163,6 +164,10 @@ static struct store *new_store(const char *dir)
 	if (!st || asprintf(&st->path, "%s/jobd.db", dir) < 0 ||
 	    asprintf(&st->full_text, "disk full: %s can not grow; it goes on by itself when there is space", st->path) < 0)
 		abort();
+	st->in = mailbox_new(0);
+	st->out = mailbox_new(0);
+	if (!st->in || !st->out)
+		log_die("the store's mailboxes can not be made: %s", strerror(errno));
 	st->queue.end = &st->queue.head;
 	return st;
 }
@@ -177,6 +182,17 @@ struct store *store_open(const char *dir, struct store_error *err)
 	return NULL;
 }
 
+/* What was posted to a store that was never started. */
+static void free_mail(struct mailbox *in)
+{
+	struct mail *next;
+
+	for (struct mail *m = mailbox_take(in); m; m = next) {
+		next = m->next;
+		store_op_free((struct store_op *)(void *)((char *)m - offsetof(struct store_op, mail)));
+	}
+}
+
 void store_close(struct store *st)
 {
 	if (!st)
@@ -184,6 +200,7 @@ void store_close(struct store *st)
 	for (int i = 0; i < SQL_N; i++)
 		sqlite3_finalize(st->stmts[i]);
 	sqlite3_close(st->db);
+	free_mail(st->in);
 	mailbox_free(st->in);
 	mailbox_free(st->out);
 	free(st->full_text);

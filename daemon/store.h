@@ -215,7 +215,8 @@ int store_forget_bulks(struct store *st, struct store_error *err);
 
 /* store_start - from now on the database belongs to the store's thread; `done`s are called from base's loop. */
 int store_start(struct store *st, struct event_base *base, struct store_error *err);
-void store_post(struct store *st, struct store_op *op);         /* gives the op away */
+/* store_post - gives the op away. What is posted between store_open and store_start is executed first thing after the start. */
+void store_post(struct store *st, struct store_op *op);
 /* store_stop - commits what is queued and what the remaining `done`s post, calls them, closes, frees. Without space it gives up
  * what could not be committed, without a `done`, with a line in the log. */
 void store_stop(struct store *st);

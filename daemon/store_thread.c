@@ -327,12 +327,9 @@ int store_start(struct store *st, struct event_base *base, struct store_error *e
 {
 	int rc;
 
-	st->in = mailbox_new(0);
-	st->out = mailbox_new(0);
-	if (st->in && st->out)
-		st->event = event_new(base, mailbox_fd(st->out), EV_READ | EV_PERSIST, on_out, st);
+	st->event = event_new(base, mailbox_fd(st->out), EV_READ | EV_PERSIST, on_out, st);
 	if (!st->event || event_add(st->event, NULL)) {
-		snprintf(err->text, sizeof(err->text), "the store's mailboxes can not be made");
+		snprintf(err->text, sizeof(err->text), "the store's mailbox can not be watched");
 		return -1;
 	}
 	rc = pthread_create(&st->thread, NULL, main_of_thread, st);

@@ -2,8 +2,10 @@
 # timeout: 200
 """jobd itself, over its socket: options of jobs and runs, fairness, holds, cancels, retries, open runs, keys, restarts."""
 import base64
+import contextlib
 import os
 import signal
+import sqlite3
 import time
 import unittest
 
@@ -372,6 +374,19 @@ class Restart(Case):
         self.connect()
         self.wait(run)
         self.assertEqual((self.jobs(run)["a"]["exit_code"], self.jobs(run)["a"]["attempts"]), (7, 1))
+
+    def test_an_end_whose_consequences_were_not_recorded_has_them_after_a_restart(self):
+        run = self.submit({"a": "exit 3", "a/b": "true", "end": {"shell": "true", "after": ["a/"], "when": "finished"}})
+        self.wait(run)
+        self.d.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.d.state, "jobd.db"))) as db:
+            db.execute("DELETE FROM states WHERE id IN (SELECT id FROM jobs WHERE path IN ('a/b', 'end'))")
+            db.execute("UPDATE runs SET state = 2, ended_at = 0")
+            db.commit()
+        self.d.start()
+        self.connect()
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "failed", "a/b": "skipped", "end": "ok"})
 
     def test_a_cancel_is_not_forgotten(self):
         run = self.submit({"a": {"argv": ["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 1000; done"], "grace_s": 1,
