@@ -164,7 +164,7 @@ static int cancel_path(struct run *r, const char *path, uint32_t *ret_n, struct 
 
 static bool is_spared(const struct active *a, enum jt_stop how)
 {
-	return how != JT_STOP_NOW && a->spec && a->spec->when == JT_ON_FINISHED;
+	return how != JT_STOP_NOW && run_mem(a->run, a->idx)->flags & JOB_FINISHED;
 }
 
 /* terminate() may send picks, which changes the table: gather first. */

@@ -84,13 +84,13 @@ struct run *run_new(struct engine *e, uint32_t id)
 	struct run *r = xcalloc(1, sizeof(*r));
 
 	if (id >= e->n_runs_cap) {
-		uint32_t cap = e->n_runs_cap ? e->n_runs_cap * 2 : 256;
+		size_t cap = e->n_runs_cap ? (size_t)e->n_runs_cap * 2 : 256;
 
 		while (cap <= id)
 			cap *= 2;
 		e->runs = xrealloc(e->runs, cap * sizeof(*e->runs));
 		memset(e->runs + e->n_runs_cap, 0, (cap - e->n_runs_cap) * sizeof(*e->runs));
-		e->n_runs_cap = cap;
+		e->n_runs_cap = (uint32_t)cap;
 	}
 	r->e = e;
 	r->id = id;
@@ -137,6 +137,7 @@ static void unindex_name(struct run *r)
 
 void run_unload(struct run *r)
 {
+	run_unwant(r);
 	run_unretire(r);
 	jt_sched_free(r->sched);
 	r->sched = NULL;
@@ -157,7 +158,6 @@ void run_forget(struct run *r)
 {
 	struct engine *e = r->e;
 
-	run_unwant(r);
 	run_unload(r);
 	if (r->name && r->state != RUN_BULK)
 		unindex_name(r);

@@ -39,12 +39,13 @@ struct run;
 struct job_mem {
 	uint32_t attempts;              /* begun, as in the store */
 	uint32_t budget_ms;             /* when the retry budget began, after the run's submission; 0: it has not */
-	uint16_t n_failed;              /* since the retry budget began */
-	uint8_t n_lost;
-	uint8_t flags;                  /* JOB_* */
+	uint32_t n_failed;              /* since the retry budget began */
+	uint32_t n_lost : 24;
+	uint32_t flags : 8;             /* JOB_* */
 };
 #define STORED_NO_ARM 0x80              /* the same, in the store beside `when` */
 #define JOB_NO_ARM 0x01                 /* on_lost is not retry: never armed ahead */
+#define JOB_FINISHED 0x02               /* when: finished, which a stop spares */
 
 enum active_state { A_ARMING, A_ARMED, A_SENT, A_RUNNING, A_ENDING, A_RECOVERED };
 
@@ -61,6 +62,8 @@ struct active {
 	uint8_t end_reason;             /* WHY_CANCELLED, WHY_STOPPED: ends so whatever it does; 0 */
 	uint8_t todo;                   /* enum active_todo: once its specification has been read again */
 	bool seen;                      /* in the inventory that is being reconciled */
+	bool unreadable;                /* its specification was read, and is none */
+	const struct store_op *arming;  /* the ARM it waits for, of all that were posted for this job */
 	struct rm_end end;              /* TODO_END */
 	int32_t pid;
 	int64_t started_at_us;
@@ -110,6 +113,7 @@ struct run {
 	int64_t interval_ns;            /* between starts */
 	bool ended_noted;               /* RUN_SET of the end is posted */
 	bool loading, removing;
+	uint32_t n_users;               /* that have looked something up in sched and come back to it: run_use */
 	TAILQ_HEAD(, loading_call) loaders;
 	struct waiter_list waiters;
 	TAILQ_ENTRY(run) lru;           /* ended and in memory */
@@ -142,9 +146,10 @@ struct engine {
 	struct run_heap wanting;        /* runs that may have something to start, the next to be served first */
 	uint64_t serve_count;
 	uint32_t slots, n_running;      /* global */
-	bool dispatching, ready;        /* ready: the runner's inventory has been reconciled */
+	bool dispatching, ready;        /* ready: the runner's inventory has been reconciled; before, nothing is started */
 	bool draining, stopping;
 	uint32_t runner_no;             /* number of the connected incarnation */
+	uint64_t n_inventories;         /* that came; only the newest counts */
 	struct event *turn;             /* end of a turn: dispatch, acknowledgements, events out */
 	TAILQ_HEAD(, run) lru;
 	size_t lru_jobs, lru_runs;
@@ -173,6 +178,7 @@ void run_index(struct run *r);                                          /* name 
 void run_forget(struct run *r);                                         /* out of memory, for good */
 void run_unload(struct run *r);                                         /* scheduler and job memory only */
 struct job_mem *run_mem(struct run *r, jt_job j);
+unsigned job_flags(enum jt_when when, bool no_arm);      /* JOB_* */
 int run_read_options(struct run *r, struct spec_error *err);            /* fills r->spec from r->options */
 void run_record(const struct run *r, struct store_op *op);              /* op->run for ST_RUN_SET */
 bool run_is_final(const struct run *r);
@@ -199,6 +205,7 @@ void slots_fill(struct engine *e);
 void run_wants(struct run *r);                          /* r may have something to start: look at it */
 void run_unwant(struct run *r);
 void send_picks(struct run *r);                          /* starts whose ARM is durable, in order of picking */
+void send_all_picks(struct engine *e);                   /* of every run: the runner takes starts again */
 void rearm(struct active *a);                            /* for another incarnation of the runner */
 void slot_taken(struct run *r);
 void slot_freed(struct run *r);
@@ -227,12 +234,17 @@ void fill_state(struct active *a, struct store_job_state *st, enum jt_state stat
 /* ---- recover.c ------------------------------------------------------------------------------------------------- */
 int recover(struct engine *e, struct store_error *err);  /* before store_start: every run */
 int recover_jobs(struct engine *e, struct store_error *err);            /* and the jobs of those that live */
+void engine_limit_slots(struct engine *e);               /* as configured, but not more than the runner holds */
 void recover_inventory(struct engine *e, const struct rm_welcome *w, struct rm_end *inv, size_t n);
 
 /* ---- run.c ----------------------------------------------------------------------------------------------------- */
-/* run_with_sched - fn(arg, r) when r's jobs are in memory (at once if they are). r->sched is NULL if they can not be read. */
+/* run_with_sched - fn(arg, r) when r's jobs are in memory (at once if they are). r->sched is NULL if they can not be read, or the run is
+ * being removed. */
 void run_with_sched(struct run *r, void (*fn)(void *arg, struct run *r), void *arg);
 
+/* Between these its jobs stay in memory. Every run_use is followed by a run_unuse of the same number, also when the run has gone meanwhile. */
+void run_use(struct run *r);
+void run_unuse(struct engine *e, uint32_t run);
 void run_retire(struct run *r);                         /* it has ended: may be dropped from memory when others need the room */
 void run_unretire(struct run *r);                       /* it lives again */
 int run_make_sched(struct run *r, struct jt_error *err);                /* r->sched from r->spec */

@@ -248,7 +248,7 @@ int launch(struct active *a)
 	struct rm_start st = { 0 };
 	int rc, err;
 
-	if (!runner_link_is_up(e->link)) {
+	if (!e->ready || !runner_link_is_up(e->link)) {         /* what is sent before the inventory has been settled would look lost */
 		errno = ENOTCONN;
 		return -1;
 	}

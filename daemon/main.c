@@ -29,6 +29,8 @@
 #include "notify.h"
 #include "rpc.h"
 
+#define DRAIN_MS 2000                   /* at the end: for clients to take their last replies */
+
 struct places {
 	char state[PATH_MAX], socket[PATH_MAX], config[PATH_MAX], runner_socket[PATH_MAX], runner[PATH_MAX];
 	bool config_given;
@@ -318,6 +320,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 		d->e.conf = old;
 	}
 	apply_conf(&d->e);
+	engine_limit_slots(&d->e);
 	notify_send("READY=1");
 	engine_turn(&d->e);
 }
@@ -464,12 +467,8 @@ static void runner_ended(void *ctx, struct rm_end *ends, size_t n)
 
 static void runner_writable(void *ctx)
 {
-	struct engine *e = ctx;
-
-	for (uint32_t i = 0; i < e->n_runs_cap; i++)
-		if (e->runs[i] && !TAILQ_EMPTY(&e->runs[i]->picks))
-			send_picks(e->runs[i]);
-	engine_turn(e);
+	send_all_picks(ctx);
+	engine_turn(ctx);
 }
 
 static void session_closed(void *ctx, struct session *s)
@@ -565,6 +564,14 @@ static void say_ready(const struct daemon *d)
 	}
 }
 
+static bool all_recorded(const struct engine *e)
+{
+	for (uint32_t i = 0; i < e->n_runs_cap; i++)
+		if (e->runs[i] && e->runs[i]->n_ending)
+			return false;
+	return true;
+}
+
 /* What is posted is committed, the lock is released, and only then is the end told to who asked for it. */
 static void go(struct daemon *d)
 {
@@ -573,14 +580,13 @@ static void go(struct daemon *d)
 	server_stop_listening(e->server);
 	if (d->own_socket)
 		unlink(d->at.socket);
-	if (!e->n_running)
+	store_stop(e->store);
+	if (!e->n_running && all_recorded(e))   /* the runner keeps an end that there was no space for */
 		runner_link_quit(e->link);
 	runner_link_flush(e->link);
-	store_stop(e->store);
 	close(d->lock_fd);
 	stop_answer(e);
-	while (!server_drained(e->server) && event_base_loop(e->base, EVLOOP_ONCE) == 0)
-		;
+	server_drain(e->server, DRAIN_MS);
 	log_info("jobd ends; %u jobs stay with the runner", e->n_running);
 }
 

@@ -14,6 +14,7 @@
 #include "rpc.h"
 
 #define PAGE 500
+#define EVENT_BYTES 256                 /* of an event beside its path, roughly */
 
 struct watcher {
 	struct engine *e;
@@ -25,14 +26,15 @@ struct watcher {
 	bool ends;                      /* its run has ended: reply when it is up to date */
 	bool gone;
 	json_t *gathered;
+	size_t bytes;                   /* of paths in it, and as much again a path */
 	LIST_ENTRY(watcher) entry;
 };
 
 /* ---- events ----------------------------------------------------------------------------------------------------------- */
 
-static json_t *event_json(struct engine *e, const struct store_event *ev)
+/* path: NULL if it is not known any more. */
+static json_t *event_json(const struct store_event *ev, const char *path)
 {
-	struct run *r = engine_run(e, ev->run);
 	json_t *o = json_pack("{s:I, s:o, s:I, s:s}", "seq", (json_int_t)ev->seq, "at", json_time(ev->at_us), "run", (json_int_t)ev->run, "kind",
 			      event_name((enum event_kind)ev->kind));
 
@@ -40,8 +42,8 @@ static json_t *event_json(struct engine *e, const struct store_event *ev)
 		json_object_set_new(o, "state", json_string(state_name_run((enum run_state)ev->state)));
 		return o;
 	}
-	if (r && r->sched && ev->idx < r->n_jobs)
-		json_object_set_new(o, "path", json_string(jt_job_path(r->sched, ev->idx, NULL)));
+	if (path)
+		json_object_set_new(o, "path", json_string(path));
 	json_object_set_new(o, "state", json_string(jt_state_name((enum jt_state)ev->state)));
 	if (ev->attempt)
 		json_object_set_new(o, "attempt", json_integer(ev->attempt));
@@ -52,6 +54,14 @@ static json_t *event_json(struct engine *e, const struct store_event *ev)
 	if (ev->signal)
 		json_object_set_new(o, "signal", json_integer(ev->signal));
 	return o;
+}
+
+/* Whose path is it? NULL: its jobs are not in memory, or it is of a run. */
+static const char *path_of(struct engine *e, const struct store_event *ev)
+{
+	struct run *r = ev->idx == JT_NONE ? NULL : engine_run(e, ev->run);
+
+	return r && r->sched && ev->idx < r->n_jobs ? jt_job_path(r->sched, ev->idx, NULL) : NULL;
 }
 
 static void watcher_free(struct watcher *w)
@@ -65,6 +75,7 @@ static json_t *watch_reply(struct watcher *w)
 	json_t *events = w->gathered ? w->gathered : json_array();
 
 	w->gathered = NULL;
+	w->bytes = 0;
 	return json_pack("{s:o, s:I}", "events", events, "last", (json_int_t)w->last);
 }
 
@@ -82,11 +93,12 @@ static void finish(struct watcher *w)
 		watcher_free(w);
 }
 
-static void gather(struct watcher *w, const struct store_event *ev)
+static void gather(struct watcher *w, const struct store_event *ev, const char *path)
 {
 	if (!w->gathered)
 		w->gathered = json_array();
-	json_array_append_new(w->gathered, event_json(w->e, ev));
+	json_array_append_new(w->gathered, event_json(ev, path));
+	w->bytes += EVENT_BYTES + (path ? strlen(path) : 0);
 	w->last = ev->seq;
 }
 
@@ -98,14 +110,27 @@ static void drained(void *arg, struct call *call)
 	read_log(arg);
 }
 
-static void flush_watcher(struct watcher *w)
+static void send_gathered(struct watcher *w)
 {
 	if (w->gathered && json_array_size(w->gathered))
 		call_continue(w->call, watch_reply(w));
-	if (w->behind || !call_is_full(w->call))
-		return;
+}
+
+/* It lags: what it misses is read from the log when there is room again. */
+static void leave_behind(struct watcher *w)
+{
 	w->behind = true;
 	call_on_drain(w->call, drained, w);
+}
+
+/* What has gathered goes; in pieces, so that no reply is larger than a client takes. */
+static void flush_watcher(struct watcher *w)
+{
+	if (!call_wants_more(w->call))
+		return;
+	send_gathered(w);
+	if (!w->behind && call_is_full(w->call))
+		leave_behind(w);
 }
 
 static void watch_aborted(void *arg, struct call *call)
@@ -119,64 +144,91 @@ static void watch_aborted(void *arg, struct call *call)
 		watcher_free(w);
 }
 
-/* The paths of an ended run's events are needed: its jobs are brought into memory first. */
+/* A page of the log. The paths of an ended run's events are needed: its jobs are brought into memory, one run after the other, and
+ * what is found is copied, since the next one may push them out again. */
 struct page {
 	struct watcher *w;
 	struct store_event *v;
-	size_t n;
+	char **paths;
+	bool *looked;                   /* there is no more to be found than what is in paths */
+	size_t n, next;
+	bool waited;                    /* for jobs: there may be newer events than the page has */
 };
 
-static void page_ready(void *arg, struct run *r)
+static void page_free(struct page *p)
 {
-	struct page *p = arg;
-	struct watcher *w = p->w;
-
-	(void)r;
-	w->reading = false;
-	if (w->gone) {
-		watcher_free(w);
-	} else {
-		for (size_t i = 0; i < p->n; i++)
-			gather(w, &p->v[i]);
-		if (p->n < PAGE) {
-			w->behind = false;
-			if (w->ends || !call_wants_more(w->call))
-				finish(w);
-			else
-				flush_watcher(w);
-		} else if (!call_wants_more(w->call)) {
-			finish(w);
-		} else {
-			flush_watcher(w);
-			if (!call_is_full(w->call))
-				read_log(w);
-		}
-	}
+	for (size_t i = 0; i < p->n; i++)
+		free(p->paths[i]);
+	free(p->paths);
+	free(p->looked);
 	free(p->v);
 	free(p);
 }
 
-static struct run *needs_loading(struct engine *e, const struct page *p)
+/* All of the page has been handed over: on with the log, with what happens, or the end. */
+static void page_done(struct watcher *w, bool more)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		struct run *r = p->v[i].idx == JT_NONE ? NULL : engine_run(e, p->v[i].run);
+	bool full = call_is_full(w->call);
 
-		if (r && !r->sched)
-			return r;
+	if (!call_wants_more(w->call) || (!more && w->ends)) {
+		finish(w);
+		return;
 	}
-	return NULL;
+	send_gathered(w);
+	if (full || call_is_full(w->call)) {
+		leave_behind(w);
+	} else if (more) {
+		read_log(w);
+	} else {
+		w->behind = false;
+	}
 }
 
-/* One run after the other: each that is brought in may push out none of the page, since the page's runs were used last. */
+static void page_ready(struct page *p)
+{
+	struct watcher *w = p->w;
+	size_t i;
+
+	w->reading = false;
+	if (w->gone) {
+		watcher_free(w);
+		page_free(p);
+		return;
+	}
+	for (i = 0; i < p->n && w->bytes < RPC_PAGE_BYTES; i++)
+		gather(w, &p->v[i], p->paths[i]);
+	page_done(w, i < p->n || p->n == PAGE || (p->waited && p->n > 0));
+	page_free(p);
+}
+
+static void copy_paths(struct page *p, const struct run *of)
+{
+	struct engine *e = p->w->e;
+
+	for (size_t i = p->next; i < p->n; i++) {
+		const char *path;
+
+		if (p->looked[i] || (of && p->v[i].run != of->id))
+			continue;
+		path = path_of(e, &p->v[i]);
+		p->paths[i] = xstrdup(path);
+		p->looked[i] = path || of || !engine_run(e, p->v[i].run) || p->v[i].idx == JT_NONE;
+	}
+}
+
 static void load_paths(void *arg, struct run *r)
 {
 	struct page *p = arg;
-	struct run *next = needs_loading(p->w->e, p);
 
-	if (next && next != r)
-		run_with_sched(next, load_paths, p);
-	else
-		page_ready(p, NULL);
+	copy_paths(p, r);
+	while (p->next < p->n && (p->looked[p->next] || !engine_run(p->w->e, p->v[p->next].run)))
+		p->next++;
+	if (p->next == p->n) {
+		page_ready(p);
+		return;
+	}
+	p->waited = true;
+	run_with_sched(engine_run(p->w->e, p->v[p->next].run), load_paths, p);
 }
 
 static void page_read(struct store_op *op)
@@ -186,6 +238,8 @@ static void page_read(struct store_op *op)
 	p->w = op->arg;
 	p->n = op->n_events;
 	p->v = xcalloc(p->n + 1, sizeof(*p->v));
+	p->paths = xcalloc(p->n + 1, sizeof(*p->paths));
+	p->looked = xcalloc(p->n + 1, sizeof(*p->looked));
 	if (p->n)
 		memcpy(p->v, op->events, p->n * sizeof(*p->v));
 	load_paths(p, NULL);
@@ -221,8 +275,11 @@ void notice_event(struct engine *e, const struct store_event *ev)
 			continue;
 		if (w->run && ev->kind == EV_RUN_ENDED)
 			w->ends = true;
-		if (!w->behind && ev->seq > w->last)
-			gather(w, ev);
+		if (w->behind || ev->seq <= w->last)
+			continue;
+		gather(w, ev, path_of(e, ev));
+		if (w->bytes >= RPC_PAGE_BYTES)
+			flush_watcher(w);
 	}
 	if (!LIST_EMPTY(&e->watchers))
 		engine_turn(e);
@@ -374,12 +431,12 @@ static void job_result(struct store_op *op)
 	jt_job j = JOB_IDX(op->id);
 	struct wait_target *t, *next;
 
-	if (!r || !r->sched)
-		return;
+	if (!r || !r->sched || !op->rows || !jt_state_is_final((enum jt_state)op->rows[0].job.state))
+		return;         /* retried meanwhile, or its end is not durable yet: that asks again */
 	for (t = LIST_FIRST(&r->waiters); t; t = next) {
 		next = LIST_NEXT(t, entry);
 		if (t->job == j && jt_state_is_final(jt_job_state(r->sched, j)))
-			settle(t, rpc_result(r, j, op->n_ids ? &op->rows[0] : NULL), job_failed(r, j));
+			settle(t, rpc_result(r, j, &op->rows[0]), job_failed(r, j));
 	}
 }
 
@@ -460,10 +517,15 @@ struct wait_start {
 	json_t *targets;
 	double timeout_s;
 	bool aborted;
+	uint32_t *used;                 /* runs that are in memory for it */
+	size_t n_used;
 };
 
 static void start_free(struct wait_start *ws)
 {
+	for (size_t i = 0; i < ws->n_used; i++)
+		run_unuse(ws->e, ws->used[i]);
+	free(ws->used);
 	json_decref(ws->targets);
 	free(ws);
 }
@@ -485,8 +547,7 @@ static void set_timeout(struct waiter *w, double s)
 /* What has ended already is settled once everything posted so far is durable, as all else that is told. */
 static void settle_ended(struct store_op *op)
 {
-	struct engine *e = op->ctx;
-	struct run *r = engine_run(e, op->run.run);
+	struct run *r = engine_run(op->ctx, (uint32_t)op->id);
 
 	if (r && run_is_final(r))
 		notice_run_ended(r);
@@ -501,7 +562,8 @@ static void check_now(struct waiter *w)
 		if (t->job != JT_NONE && jt_state_is_final(jt_job_state(t->run->sched, t->job))) {
 			ask_result(t->run, t->job);
 		} else if (t->job == JT_NONE && run_is_final(t->run)) {
-			op = engine_op(w->e, ST_GET_ROWS, t->run);
+			op = engine_op(w->e, ST_EVENT, NULL);
+			op->id = t->run->id;
 			op->urgent = true;
 			op->done = settle_ended;
 			engine_post(w->e, op);
@@ -568,7 +630,7 @@ static struct run *target_to_load(struct wait_start *ws)
 		const char *name = json_string_value(json_object_get(obj, "run"));
 		struct run *r = name && json_object_get(obj, "path") ? engine_find(ws->e, name) : NULL;
 
-		if (r && !r->sched)
+		if (r && !r->sched && !r->removing)
 			return r;
 	}
 	return NULL;
@@ -579,6 +641,10 @@ static void load_targets(void *arg, struct run *r)
 	struct wait_start *ws = arg;
 	struct run *next = ws->aborted ? NULL : target_to_load(ws);
 
+	if (r && r->sched) {
+		run_use(r);
+		ws->used[ws->n_used++] = r->id;
+	}
 	if (next && next != r) {
 		run_with_sched(next, load_targets, ws);
 		return;
@@ -601,6 +667,7 @@ void rpc_wait(void *ctx, struct call *call, const json_t *params)
 	}
 	ws = xcalloc(1, sizeof(*ws));
 	*ws = (struct wait_start){ .e = ctx, .call = call, .targets = json_incref((json_t *)p.targets), .timeout_s = p.timeout_s };
+	ws->used = xcalloc(json_array_size(p.targets), sizeof(*ws->used));
 	call_on_abort(call, start_aborted, ws);
 	load_targets(ws, NULL);
 }

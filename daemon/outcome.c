@@ -35,6 +35,7 @@ bool active_parse(struct active *a, const char *text, size_t len)
 	if (!text || spec_job_parse(text, len, a->run->spec, &a->arena, spec, &err) < 0) {
 		log_error("job %u/%s: stored specification is unreadable: %s", a->run->id,
 			  jt_job_path(a->run->sched, a->idx, NULL), err.text);
+		a->unreadable = true;
 		return false;
 	}
 	a->spec = spec;
@@ -146,7 +147,7 @@ static char *spawn_message(const struct active *a, const struct rm_end *end)
 		what = s->cwd ? s->cwd : "/";
 	else if (s && end->stage == RM_AT_USER)
 		what = s->user ? s->user : "the run's owner";
-	if (asprintf(&text, "cannot %s%s%s: %s", stage_name(end->stage), *what ? " " : "", what, strerror(end->code)) < 0)
+	if (asprintf(&text, "cannot %s%s%.300s: %s", stage_name(end->stage), *what ? " " : "", what, strerror(end->code)) < 0)
 		log_die("out of memory");
 	return text;
 }
@@ -330,7 +331,7 @@ static void one_end(struct active *a, const struct rm_end *end)
 	struct store_attempt at;
 	int64_t delay;
 
-	if (!a->spec && !a->todo && !a->end_reason && end->how != RM_SPAWN) {   /* adopted; its specification is on the way */
+	if (!a->spec && !a->unreadable && !a->end_reason) {     /* adopted; its specification is on the way */
 		a->todo = TODO_END;
 		a->end = *end;
 		return;
@@ -432,13 +433,15 @@ void outcome_started(struct engine *e, const struct rm_started *st)
 void outcome_todo(struct active *a)
 {
 	enum active_todo todo = (enum active_todo)a->todo;
+	struct engine *e = a->run->e;
+	struct rm_end end = a->end;     /* a may be gone after it */
 
+	a->todo = TODO_NOTHING;
 	if (todo == TODO_END)
-		one_end(a, &a->end);
+		one_end(a, &end);
 	else if (todo == TODO_LOST)
 		outcome_lost(a);
-	a->todo = TODO_NOTHING;
-	engine_turn(a->run->e);
+	engine_turn(e);
 }
 
 void outcome_unstarted(struct active *a)
@@ -542,7 +545,7 @@ static void run_end_durable(struct store_op *op)
 	struct run *r = op->arg;
 
 	notice_event(e, &op->event);
-	if (run_is_final(r))
+	if (run_is_final(r) && r->ended_at_us == op->run.ended_at_us)   /* not retried meanwhile */
 		notice_run_ended(r);
 }
 
@@ -567,6 +570,8 @@ void run_check_end(struct run *r)
 	run_unwant(r);
 	if (r->deadline)
 		event_del(r->deadline);
+	if (r->timer)
+		event_del(r->timer);
 	op = engine_op(r->e, ST_RUN_SET, r);
 	run_record(r, op);
 	engine_event(op, r, JT_NONE, EV_RUN_ENDED);

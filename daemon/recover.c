@@ -78,9 +78,17 @@ int recover_jobs(struct engine *e, struct store_error *err)
 
 struct inventory {
 	struct engine *e;
+	uint64_t no;
 	struct rm_end *v;
 	size_t n;
 };
+
+/* Its KILL may have been lost with a connection, or with the jobd that sent it; the runner takes a second one for the first. */
+static void kill_again(const struct active *a)
+{
+	if (a->killed && a->state == A_RUNNING)
+		runner_link_kill(a->run->e->link, JOB_ID(a->run->id, a->idx), a->attempt, a->spec ? (uint32_t)a->spec->grace_ms : 10000);
+}
 
 static void spec_read(struct store_op *op)
 {
@@ -90,8 +98,7 @@ static void spec_read(struct store_op *op)
 	if (!a || a->spec)
 		return;
 	active_parse(a, op->text, op->text_len);
-	if (a->killed && a->state == A_RUNNING)
-		runner_link_kill(e->link, op->id, a->attempt, a->spec ? (uint32_t)a->spec->grace_ms : 10000);
+	kill_again(a);
 	outcome_todo(a);
 }
 
@@ -120,7 +127,9 @@ static void adopt(struct active *a, const struct rm_end *inv)
 	a->started_at_us = inv->started_at_us;
 	if (!a->run->started_at_us)
 		a->run->started_at_us = inv->started_at_us;
-	if (!a->spec)
+	if (a->spec)
+		kill_again(a);
+	else
 		read_spec(a);
 }
 
@@ -194,19 +203,26 @@ static void want_all(struct engine *e)
 		}
 }
 
+void engine_limit_slots(struct engine *e)
+{
+	uint32_t capacity = runner_link_capacity(e->link);
+
+	e->slots = capacity && e->conf.slots > capacity ? capacity : e->conf.slots;
+}
+
 static void known(struct store_op *op)
 {
 	struct inventory *inv = op->arg;
 	struct engine *e = inv->e;
-	uint32_t capacity = runner_link_capacity(e->link);
 
-	if (runner_link_is_up(e->link)) {
+	if (runner_link_is_up(e->link) && inv->no == e->n_inventories) {        /* else the connection has gone; the next one tells */
 		e->runner_no = (uint32_t)op->n;
-		e->slots = capacity && e->conf.slots > capacity ? capacity : e->conf.slots;
+		engine_limit_slots(e);
 		e->ready = true;
 		mark_seen(e, inv);
 		settle_missing(e);
 		settle_ended(e, inv);
+		send_all_picks(e);
 		want_all(e);
 		engine_turn(e);
 	}
@@ -220,6 +236,7 @@ void recover_inventory(struct engine *e, const struct rm_welcome *w, struct rm_e
 	struct store_op *op = engine_op(e, ST_RUNNER_NEW, NULL);
 
 	inv->e = e;
+	inv->no = ++e->n_inventories;
 	inv->v = xcalloc(n + 1, sizeof(*v));
 	if (n)
 		memcpy(inv->v, v, n * sizeof(*v));

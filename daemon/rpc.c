@@ -80,6 +80,36 @@ json_t *json_time(int64_t us)
 	return json_string(buf);
 }
 
+/* Bytes of the UTF-8 sequence at s; 0: there is none. */
+static size_t utf8_len(const char *s)
+{
+	size_t n = (unsigned char)*s < 0x80 ? 1 : ((unsigned char)*s & 0xe0) == 0xc0 ? 2 : ((unsigned char)*s & 0xf0) == 0xe0 ? 3 : 4;
+	json_t *one = strnlen(s, n) == n ? json_stringn(s, n) : NULL;
+
+	json_decref(one);
+	return one ? n : 0;
+}
+
+json_t *json_lossy(const char *s)
+{
+	json_t *text = json_string(s);
+	char *copy;
+
+	if (text)
+		return text;
+	copy = xstrdup(s);
+	for (char *p = copy; *p;) {
+		size_t n = utf8_len(p);
+
+		if (!n)
+			*p = '?';
+		p += n ? n : 1;
+	}
+	text = json_string(copy);
+	free(copy);
+	return text;
+}
+
 json_t *json_opt(const char *s)
 {
 	return s ? json_string(s) : json_null();
@@ -98,20 +128,18 @@ json_t *rpc_reason(const struct run *r, enum job_reason why, jt_job cause)
 
 void call_fail(struct call *call, const struct req_error *err)
 {
-	json_t *p = json_pack("{s:s}", "message", err->text);
+	json_t *p = json_pack("{s:o}", "message", json_lossy(err->text));       /* long names may have been cut within a character */
 
-	if (!p)
-		p = json_pack("{s:s}", "message", "the message is not valid UTF-8");
 	if (strcmp(err->name, "org.jobd.Refused") == 0) {
-		json_object_set_new(p, "field", *err->field ? json_string(err->field) : json_null());
-		json_object_set_new(p, "path", *err->path ? json_string(err->path) : json_null());
+		json_object_set_new(p, "field", *err->field ? json_lossy(err->field) : json_null());
+		json_object_set_new(p, "path", *err->path ? json_lossy(err->path) : json_null());
 	} else if (strcmp(err->name, "org.jobd.NoSuchRun") == 0) {
-		json_object_set_new(p, "run", json_string(err->path));
+		json_object_set_new(p, "run", json_lossy(err->path));
 	} else if (strcmp(err->name, "org.jobd.NoSuchJob") == 0) {
 		json_object_set_new(p, "run", json_sprintf("%u", err->run));
-		json_object_set_new(p, "path", json_string(err->path));
+		json_object_set_new(p, "path", json_lossy(err->path));
 	} else if (strcmp(err->name, "org.jobd.KeyConflict") == 0) {
-		json_object_set_new(p, "key", json_string(err->path));
+		json_object_set_new(p, "key", json_lossy(err->path));
 		json_object_set_new(p, "run", json_integer(err->run));
 	}
 	call_error(call, err->name, p);
@@ -184,7 +212,11 @@ static void on_run_ready(void *arg, struct run *r)
 
 	if (o->call) {
 		call_on_abort(o->call, NULL, NULL);
-		if (r->sched) {
+		if (r->removing) {
+			req_fail(&err, "org.jobd.NoSuchRun", "run %u is being removed", r->id);
+			snprintf(err.path, sizeof(err.path), "%u", r->id);
+			call_fail(o->call, &err);
+		} else if (r->sched) {
 			o->fn(o->call, r, o->arg);
 		} else {
 			req_fail(&err, "org.jobd.Failed", "run %u cannot be read from the database: see jobd's log", r->id);
@@ -202,4 +234,28 @@ void rpc_on_run(struct call *call, struct run *r, run_fn fn, void *arg)
 	*o = (struct on_run){ call, fn, arg };
 	call_on_abort(call, on_run_aborted, o);
 	run_with_sched(r, on_run_ready, o);
+}
+
+void rpc_ask(struct run *r, struct store_op *op, void (*done)(struct store_op *op), void *arg)
+{
+	run_use(r);
+	op->urgent = true;
+	op->done = done;
+	op->arg = arg;
+	engine_post(r->e, op);
+}
+
+struct run *rpc_answered(struct store_op *op, struct call *call)
+{
+	struct run *r = engine_run(op->ctx, op->run.run);
+	struct req_error err = { 0 };
+
+	run_unuse(op->ctx, op->run.run);
+	if (call && r && r->sched && op->rows && !*op->error)
+		return r;
+	if (call) {
+		req_fail(&err, "org.jobd.Failed", "run %u cannot be read from the database: %s", op->run.run, *op->error ? op->error : "it is gone");
+		call_fail(call, &err);
+	}
+	return NULL;
 }

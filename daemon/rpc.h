@@ -26,12 +26,20 @@ bool rpc_job(struct call *call, struct run *r, const char *path, jt_job *ret);
 /* rpc_on_run - fn(call, r, arg) when the run's jobs are in memory; arg is freed afterwards (NULL is fine). */
 typedef void (*run_fn)(struct call *call, struct run *r, void *arg);
 void rpc_on_run(struct call *call, struct run *r, run_fn fn, void *arg);
+/* rpc_ask - posts a query about r, whose jobs stay in memory until its `done` has called rpc_answered. */
+void rpc_ask(struct run *r, struct store_op *op, void (*done)(struct store_op *op), void *arg);
+/* The run that was asked about. NULL: there is nothing to tell, and the call (NULL: aborted) has been answered. */
+struct run *rpc_answered(struct store_op *op, struct call *call);
+
+/* What a reply may hold of a list, roughly; the rest is another page. */
+#define RPC_PAGE_BYTES (512 * 1024)
 
 const char *state_name_run(enum run_state st);
 const char *reason_name(enum job_reason why);
 const char *event_name(enum event_kind kind);
 json_t *json_time(int64_t us);                          /* RFC 3339, UTC; null for 0 */
 json_t *json_opt(const char *s);                        /* null for NULL */
+json_t *json_lossy(const char *s);                      /* what is not UTF-8 becomes `?` */
 json_t *rpc_reason(const struct run *r, enum job_reason why, jt_job cause);     /* "upstream: PATH" */
 /* A Result of Wait; job JT_NONE: of the run; row may be NULL. */
 json_t *rpc_result(struct run *r, jt_job j, const struct store_row *row);

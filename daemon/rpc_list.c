@@ -8,7 +8,8 @@
 
 #define PAGE_DEFAULT 1000
 #define PAGE_MAX 5000
-#define PAGE_BYTES (256 * 1024)         /* of paths; a reply stays well within a frame */
+#define RUN_ROW_BYTES 512               /* of a row beside its name and key, its path and reason */
+#define JOB_ROW_BYTES 240
 
 struct list_params {
 	const char *run, *path, *cursor;
@@ -60,12 +61,15 @@ static void list_runs(struct engine *e, struct call *call, const struct list_par
 	int64_t limit = p->limit ? p->limit : PAGE_DEFAULT;
 	json_t *rows = json_array(), *next = json_null();
 
+	size_t bytes = 0;
+
 	for (uint32_t i = from < e->n_runs_cap ? (uint32_t)from : e->n_runs_cap; i-- > 0;) {
 		struct run *r = engine_run(e, i);
 
 		if (!r || r->removing || !wanted(p, state_name_run(run_shown_state(r))))
 			continue;
-		if (limit-- == 0) {
+		bytes += RUN_ROW_BYTES + (r->name ? strlen(r->name) : 0) + (r->key ? strlen(r->key) : 0);
+		if (limit-- == 0 || bytes > RPC_PAGE_BYTES) {
 			next = json_sprintf("%u", i + 1);
 			break;
 		}
@@ -88,7 +92,7 @@ static enum jt_state shown_state(struct run *r, jt_job j, const struct store_job
 
 json_t *rpc_job_row(struct run *r, jt_job j, const struct store_job_state *st)
 {
-	struct active *a = active_find(r->e, JOB_ID(r->id, j));
+	struct active *a = active_find_attempt(r->e, JOB_ID(r->id, j), run_mem(r, j)->attempts);        /* also while its end is being recorded */
 	enum jt_state state = shown_state(r, j, st);
 	bool final = jt_state_is_final(state), never_ran = state == JT_SKIPPED && run_mem(r, j)->attempts == 0;
 	int64_t started = st->started_at_us ? st->started_at_us : a && a->picked ? a->started_at_us : 0;
@@ -140,21 +144,39 @@ static void page_aborted(void *arg, struct call *call)
 	((struct page *)arg)->call = NULL;
 }
 
+static size_t job_row_bytes(const struct run *r, const struct store_row *row)
+{
+	size_t path, cause = 0;
+
+	jt_job_path(r->sched, JOB_IDX(row->id), &path);
+	if (row->job.reason == WHY_UPSTREAM && row->job.cause != JT_NONE)
+		jt_job_path(r->sched, row->job.cause, &cause);
+	return JOB_ROW_BYTES + path + cause;
+}
+
+static json_t *page_json(struct run *r, const struct store_row *rows, size_t n, bool more)
+{
+	json_t *jobs = json_array(), *next = json_null();
+	size_t i, bytes = 0;
+
+	for (i = 0; i < n; i++) {
+		bytes += job_row_bytes(r, &rows[i]);
+		if (i && bytes > RPC_PAGE_BYTES)
+			break;
+		json_array_append_new(jobs, rpc_job_row(r, JOB_IDX(rows[i].id), &rows[i].job));
+	}
+	if (i && (more || i < n))
+		next = json_string(jt_job_path(r->sched, JOB_IDX(rows[i - 1].id), NULL));
+	return json_pack("{s:o, s:o}", "jobs", jobs, "next", next);
+}
+
 static void page_rows(struct store_op *op)
 {
 	struct page *pg = op->arg;
-	struct run *r = engine_run(op->ctx, op->run.run);
-	json_t *jobs = json_array(), *next = json_null();
+	struct run *r = rpc_answered(op, pg->call);
 
-	if (pg->call && r && r->sched) {
-		for (size_t i = 0; i < op->n_ids; i++)
-			json_array_append_new(jobs, rpc_job_row(r, JOB_IDX(op->ids[i]), &op->rows[i].job));
-		if (pg->more)
-			next = json_string(jt_job_path(r->sched, JOB_IDX(op->ids[op->n_ids - 1]), NULL));
-		call_reply(pg->call, json_pack("{s:o, s:o}", "jobs", jobs, "next", next));
-	} else {
-		json_decref(jobs);
-	}
+	if (r)
+		call_reply(pg->call, page_json(r, op->rows, op->n_ids, pg->more));
 	page_free(pg);
 }
 
@@ -163,7 +185,7 @@ static size_t find_jobs(struct run *r, struct page *pg, uint64_t *ids)
 {
 	const char *after = pg->cursor;
 	jt_job v[256];
-	size_t n = 0, got, bytes = 0, len;
+	size_t n = 0, got, len;
 
 	do {
 		got = jt_sched_list(r->sched, pg->path, pg->path ? strlen(pg->path) : 0, after, after ? strlen(after) : 0, v, 256);
@@ -171,12 +193,11 @@ static size_t find_jobs(struct run *r, struct page *pg, uint64_t *ids)
 			after = jt_job_path(r->sched, v[i], &len);
 			if (pg->states && !(pg->states >> jt_job_state(r->sched, v[i]) & 1))
 				continue;
-			if (n == pg->limit || bytes > PAGE_BYTES) {
+			if (n == pg->limit) {
 				pg->more = true;
 				return n;
 			}
 			ids[n++] = JOB_ID(r->id, v[i]);
-			bytes += len;
 		}
 	} while (got == 256);
 	return n;
@@ -191,10 +212,7 @@ static void list_jobs(struct call *call, struct run *r, void *arg)
 	call_on_abort(call, page_aborted, pg);
 	op->ids = xcalloc(pg->limit + 1, sizeof(*op->ids));
 	op->n_ids = find_jobs(r, pg, op->ids);
-	op->urgent = true;
-	op->done = page_rows;
-	op->arg = pg;
-	engine_post(r->e, op);
+	rpc_ask(r, op, page_rows, pg);
 }
 
 void rpc_list(void *ctx, struct call *call, const json_t *params)

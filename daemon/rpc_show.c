@@ -18,12 +18,15 @@ static const struct field show_fields[] = {
 
 /* ---- Get ------------------------------------------------------------------------------------------------------------------- */
 
-static json_t *attempt_json(const struct store_attempt *at)
+#define ATTEMPTS_SHOWN 1000             /* the newest */
+
+/* The message may quote argv or cwd, which are the owner's. */
+static json_t *attempt_json(const struct store_attempt *at, bool owner)
 {
 	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:o, s:o}", "attempt", (json_int_t)at->attempt, "reason",
 			 at->reason ? json_string(reason_name((enum job_reason)at->reason)) : json_null(), "exit_code",
 			 at->exit_code >= 0 ? json_integer(at->exit_code) : json_null(), "signal",
-			 at->signal ? json_integer(at->signal) : json_null(), "message", json_opt(at->message), "pid",
+			 at->signal ? json_integer(at->signal) : json_null(), "message", owner && at->message ? json_lossy(at->message) : json_null(), "pid",
 			 at->pid > 0 ? json_integer(at->pid) : json_null(), "started_at", json_time(at->started_at_us), "ended_at",
 			 json_time(at->ended_at_us), "wall_s", (double)at->wall_ns / 1e9, "cpu_s", (double)at->cpu_us / 1e6, "maxrss_kb",
 			 (json_int_t)at->maxrss_kb, "out_bytes", at->out_bytes >= 0 ? json_integer(at->out_bytes) : json_null(), "err_bytes",
@@ -83,16 +86,16 @@ static void get_aborted(void *arg, struct call *call)
 static void got_job(struct store_op *op)
 {
 	struct get *g = op->arg;
-	struct run *r = engine_run(op->ctx, op->run.run);
-	json_t *attempts = json_array(), *o;
+	struct run *r = rpc_answered(op, g->call);
+	json_t *attempts, *o;
 
-	if (!g->call || !r || !r->sched) {
-		json_decref(attempts);
+	if (!r) {
 		free(g);
 		return;
 	}
-	for (size_t i = 0; i < op->n_attempts; i++)
-		json_array_append_new(attempts, attempt_json(&op->attempts[i]));
+	attempts = json_array();
+	for (size_t i = op->n_attempts > ATTEMPTS_SHOWN ? op->n_attempts - ATTEMPTS_SHOWN : 0; i < op->n_attempts; i++)
+		json_array_append_new(attempts, attempt_json(&op->attempts[i], g->owner));
 	o = json_pack("{s:o, s:o, s:o}", "run", rpc_run_row(r, g->owner), "job", rpc_job_row(r, g->job, &op->rows[0].job), "attempts", attempts);
 	if (g->owner && op->text)
 		json_object_set_new(o, "spec", whole_spec(r, op->text, op->text_len));
@@ -120,10 +123,7 @@ static void get_loaded(struct call *call, struct run *r, void *arg)
 	call_on_abort(call, get_aborted, g);
 	op = engine_op(r->e, ST_GET_JOB, r);
 	op->id = JOB_ID(r->id, j);
-	op->urgent = true;
-	op->done = got_job;
-	op->arg = g;
-	engine_post(r->e, op);
+	rpc_ask(r, op, got_job, g);
 }
 
 static void get_run(struct engine *e, struct call *call, struct run *r, bool owner)
@@ -164,6 +164,7 @@ void rpc_get(void *ctx, struct call *call, const json_t *params)
 /* ---- Explain --------------------------------------------------------------------------------------------------------------- */
 
 #define STEPS_MAX 24
+#define NAMES_BYTES 4096
 
 struct step {
 	jt_job job;
@@ -214,6 +215,19 @@ static size_t ask_row(struct store_op *op, const struct explain *x, jt_job j)
 	return op->n_ids++;
 }
 
+/* Names of up to NAMES_BYTES, one in any case; the others are counted. */
+static void look_at(const struct explain *x, struct step *st)
+{
+	size_t i, len, bytes = 0;
+
+	jt_sched_why(x->run->sched, st->job, &st->why);
+	for (i = 0; i < st->why.n_jobs && (i == 0 || bytes < NAMES_BYTES); i++) {
+		jt_job_path(x->run->sched, st->why.jobs[i], &len);
+		bytes += len;
+	}
+	st->why.n_jobs = i;
+}
+
 static void walk(struct explain *x, jt_job j, struct store_op *op)
 {
 	while (j != JT_NONE && x->n < STEPS_MAX) {
@@ -222,7 +236,7 @@ static void walk(struct explain *x, jt_job j, struct store_op *op)
 		st->job = j;
 		st->state = jt_job_state(x->run->sched, j);
 		st->row = ask_row(op, x, j);
-		jt_sched_why(x->run->sched, j, &st->why);
+		look_at(x, st);
 		for (size_t i = 0; i < st->why.n_jobs; i++)
 			st->rows[i] = ask_row(op, x, st->why.jobs[i]);
 		j = next_of(x, st);
@@ -430,17 +444,15 @@ static json_t *step_json(const struct explain *x, const struct step *st, const s
 static void explained(struct store_op *op)
 {
 	struct explain *x = op->arg;
-	json_t *reasons = json_array();
 
-	if (x->call && x->run->sched) {
+	if (rpc_answered(op, x->call)) {
+		json_t *reasons = json_array();
 		const struct store_job_state *js = &op->rows[0].job;
 		enum jt_state st = jt_state_is_final((enum jt_state)js->state) ? (enum jt_state)js->state : jt_job_state(x->run->sched, x->steps[0].job);
 
 		for (size_t i = 0; i < x->n; i++)
 			json_array_append_new(reasons, step_json(x, &x->steps[i], op->rows));
 		call_reply(x->call, json_pack("{s:s, s:o}", "state", jt_state_name(st), "reasons", reasons));
-	} else {
-		json_decref(reasons);
 	}
 	free(x);
 }
@@ -456,10 +468,7 @@ static void explain_job(struct call *call, struct run *r, jt_job j)
 	call_on_abort(call, explain_aborted, x);
 	op->ids = xcalloc(STEPS_MAX * (JT_WHY_JOBS + 1), sizeof(*op->ids));
 	walk(x, j, op);
-	op->urgent = true;
-	op->done = explained;
-	op->arg = x;
-	engine_post(r->e, op);
+	rpc_ask(r, op, explained, x);
 }
 
 /* ---- of a run: what keeps it from ending, or what made it fail --------------------------------------------------------------- */
@@ -513,15 +522,14 @@ static json_t *run_text(const struct run *r)
 static void run_explained(struct store_op *op)
 {
 	struct explain *x = op->arg;
-	json_t *reasons = json_array();
 
-	if (x->call && x->run->sched) {
+	if (rpc_answered(op, x->call)) {
+		json_t *reasons = json_array();
+
 		json_array_append_new(reasons, json_pack("{s:s, s:o}", "what", state_name_run(run_shown_state(x->run)), "text", run_text(x->run)));
 		for (size_t i = 0; i < x->n; i++)
 			json_array_append_new(reasons, step_json(x, &x->steps[i], op->rows));
 		call_reply(x->call, json_pack("{s:s, s:o}", "state", state_name_run(run_shown_state(x->run)), "reasons", reasons));
-	} else {
-		json_decref(reasons);
 	}
 	free(x);
 }
@@ -544,12 +552,9 @@ static void explain_run(struct call *call, struct run *r)
 		st->job = jobs[i];
 		st->state = jt_job_state(r->sched, jobs[i]);
 		st->row = ask_row(op, x, jobs[i]);
-		jt_sched_why(r->sched, jobs[i], &st->why);
+		look_at(x, st);
 	}
-	op->urgent = true;
-	op->done = run_explained;
-	op->arg = x;
-	engine_post(r->e, op);
+	rpc_ask(r, op, run_explained, x);
 }
 
 static void explain_loaded(struct call *call, struct run *r, void *arg)

@@ -146,6 +146,11 @@ static void restore_states(struct loading *l)
 	}
 }
 
+unsigned job_flags(enum jt_when when, bool no_arm)
+{
+	return (no_arm ? JOB_NO_ARM : 0) | (when == JT_ON_FINISHED ? JOB_FINISHED : 0);
+}
+
 static void load_mem(struct loading *l, const struct store_load_row *row)
 {
 	int64_t budget_ms = (row->job.budget_at_us - l->run->submitted_at_us) / 1000;
@@ -155,8 +160,8 @@ static void load_mem(struct loading *l, const struct store_load_row *row)
 		l->mem = xrealloc(l->mem, l->cap * sizeof(*l->mem));
 	}
 	l->mem[row->idx] = (struct job_mem){
-		.attempts = row->job.attempts, .n_failed = (uint16_t)row->job.n_failed, .n_lost = (uint8_t)row->job.n_lost,
-		.flags = row->when & STORED_NO_ARM ? JOB_NO_ARM : 0,
+		.attempts = row->job.attempts, .n_failed = row->job.n_failed, .n_lost = row->job.n_lost & 0xffffff,
+		.flags = job_flags((enum jt_when)(row->when & ~STORED_NO_ARM), row->when & STORED_NO_ARM),
 		.budget_ms = row->job.budget_at_us ? budget_ms < 1 ? 1 : (uint32_t)budget_ms : 0,
 	};
 	l->n = row->idx + 1;
@@ -235,6 +240,8 @@ static int begin_loaded(struct run *r, struct loading *l)
 	struct jt_changes ch = { 0 };
 
 	restore_states(l);
+	if (l->failed)
+		return -1;
 	r->sched = l->sched;
 	r->mem = l->mem;
 	r->mem_cap = l->cap;
@@ -242,8 +249,10 @@ static int begin_loaded(struct run *r, struct loading *l)
 	l->mem = NULL;
 	l->sched = NULL;
 	run_set_period(r);
-	if (l->failed || jt_sched_begin(r->sched, &ch, &l->err) < 0)
+	if (jt_sched_begin(r->sched, &ch, &l->err) < 0) {
+		jt_changes_done(&ch);
 		return -1;
+	}
 	for (size_t i = 0; i < l->n_dirs; i++)
 		jt_sched_seal(r->sched, l->dirs[i], strlen(l->dirs[i]), &ch, &l->err);
 	if (r->stream && r->sealed)
@@ -302,10 +311,16 @@ static void loaded(struct store_op *op)
 	struct loading_call *c;
 
 	r->loading = false;
-	if (begin_loaded(r, l) < 0)
+	if (*op->error) {
+		snprintf(l->err.text, sizeof(l->err.text), "%s", op->error);
+		l->failed = true;
+	}
+	if (begin_loaded(r, l) < 0) {
 		log_error("run %u: cannot be read again: %s", r->id, l->err.text);
-	else
+		run_unload(r);
+	} else {
 		run_retire(r);
+	}
 	loading_free(l);
 	while ((c = TAILQ_FIRST(&r->loaders))) {
 		TAILQ_REMOVE(&r->loaders, c, entry);
@@ -319,7 +334,7 @@ void run_with_sched(struct run *r, void (*fn)(void *arg, struct run *r), void *a
 	struct loading_call *c;
 	struct store_op *op;
 
-	if (r->sched) {
+	if (r->sched || r->removing) {
 		if (r->in_lru) {        /* used again: last to go */
 			TAILQ_REMOVE(&r->e->lru, r, lru);
 			TAILQ_INSERT_TAIL(&r->e->lru, r, lru);
@@ -342,9 +357,22 @@ void run_with_sched(struct run *r, void (*fn)(void *arg, struct run *r), void *a
 
 /* ---- ended runs in memory ------------------------------------------------------------------------------------------ */
 
+void run_use(struct run *r)
+{
+	r->n_users++;
+}
+
+void run_unuse(struct engine *e, uint32_t run)
+{
+	struct run *r = engine_run(e, run);
+
+	if (r)
+		r->n_users--;
+}
+
 static bool is_busy(const struct run *r)
 {
-	return r->loading || !LIST_EMPTY(&r->waiters) || !TAILQ_EMPTY(&r->picks) || r->n_ahead || r->n_ending;
+	return r->loading || r->n_users || !LIST_EMPTY(&r->waiters) || !TAILQ_EMPTY(&r->picks) || r->n_ahead || r->n_ending;
 }
 
 void run_retire(struct run *r)

@@ -362,13 +362,16 @@ int runner_link_start(struct runner_link *l, const struct rm_start *st)
 		errno = ENOTCONN;
 		return -1;
 	}
-	if (rm_send_start(l->fd, st) == 0)
-		return 0;
-	if (errno == EAGAIN) {
-		l->start_blocked = true;
+	/* Acknowledgements that did not fit go first: one may make the runner forget the very attempt that is ordered again. */
+	if (!event_pending(l->out, EV_WRITE, NULL)) {
+		if (rm_send_start(l->fd, st) == 0)
+			return 0;
+		if (errno != EAGAIN)
+			return -1;
 		want_write(l);
-		errno = EAGAIN;
 	}
+	l->start_blocked = true;
+	errno = EAGAIN;
 	return -1;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -275,14 +276,35 @@ void server_free(struct server *srv)
 	free(srv);
 }
 
-bool server_drained(const struct server *srv)
+/* Sends what can be sent now. How many wait until they are writable: theirs are in polls, which has room for all. */
+static nfds_t flush_all(struct server *srv, struct pollfd *polls)
 {
-	const struct session *s;
+	struct session *s;
+	nfds_t n = 0;
 
-	TAILQ_FOREACH(s, &srv->sessions, link)
-		if (s->queued && !s->is_leaving)
-			return false;
-	return true;
+	TAILQ_FOREACH(s, &srv->sessions, link) {
+		session_flush(s);
+		if (!s->is_leaving && evbuffer_get_length(s->out))
+			polls[n++] = (struct pollfd){ .fd = s->fd, .events = POLLOUT };
+	}
+	return n;
+}
+
+void server_drain(struct server *srv, int ms)
+{
+	struct pollfd *polls = calloc(srv->n_sessions + 1, sizeof(*polls));
+	int64_t until = server_now_ms() + ms;
+	int64_t left = ms;
+	nfds_t n;
+
+	if (!polls)
+		abort();
+	while (left > 0 && (n = flush_all(srv, polls)) > 0) {
+		if (poll(polls, n, (int)left) < 0 && errno != EINTR)
+			break;
+		left = until - server_now_ms();
+	}
+	free(polls);
 }
 
 uint32_t server_sessions(const struct server *srv)

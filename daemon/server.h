@@ -59,8 +59,8 @@ void server_free(struct server *srv);
 int server_listen(struct server *srv, int fd);
 /* server_stop_listening - no further connections; sessions live on. */
 void server_stop_listening(struct server *srv);
-/* server_drain - true when every reply that was given has been written out. */
-bool server_drained(const struct server *srv);
+/* server_drain - writes out the replies that were given, for at most so long, and does nothing else: no call is taken, no handler called. */
+void server_drain(struct server *srv, int ms);
 uint32_t server_sessions(const struct server *srv);
 
 const struct server_peer *session_peer(const struct session *s);

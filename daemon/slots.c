@@ -78,8 +78,9 @@ static void armed(struct store_op *op)
 	struct engine *e = op->ctx;
 	struct active *a = active_find(e, op->id);
 
-	if (!a || a->attempt != op->job.attempts || a->state != A_ARMING)
-		return;         /* disarmed meanwhile */
+	if (!a || a->arming != op)
+		return;         /* disarmed meanwhile, or armed anew: then that record counts */
+	a->arming = NULL;
 	a->state = A_ARMED;
 	if (!active_parse(a, op->text, op->text_len)) {
 		if (a->picked) {
@@ -102,6 +103,7 @@ static void post_arm(struct active *a, bool urgent)
 	fill_state(a, &op->job, JT_STARTING);
 	op->urgent = urgent;
 	op->done = armed;
+	a->arming = op;
 	engine_post(e, op);
 }
 
@@ -160,6 +162,13 @@ void send_picks(struct run *r)
 		if (a->end_reason)
 			outcome_cancelled(a);
 	}
+}
+
+void send_all_picks(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->n_runs_cap; i++)
+		if (e->runs[i] && !TAILQ_EMPTY(&e->runs[i]->picks))
+			send_picks(e->runs[i]);
 }
 
 static void nothing(struct store_op *op)

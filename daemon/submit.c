@@ -46,6 +46,8 @@ static int refuse_tree(struct req_error *err, const struct jt_error *je, const c
 
 enum submit_mode { WHOLE, BULK, STREAM };
 
+#define RUNS_MAX UINT32_C(2000000000)    /* their table is indexed by number */
+
 static int check_open(struct engine *e, struct req_error *err)
 {
 	const char *trouble = store_trouble(e->store);
@@ -117,6 +119,10 @@ static struct run *new_run(struct engine *e, struct call *call, const json_t *op
 
 	if (check_open(e, err) < 0)
 		return NULL;
+	if (e->next_run > RUNS_MAX) {
+		req_fail(err, "org.jobd.Busy", "all run numbers up to %u have been used: give jobd a new state directory", RUNS_MAX);
+		return NULL;
+	}
 	r = run_new(e, e->next_run);
 	r->uid = peer->uid;
 	r->gid = peer->gid;
@@ -168,7 +174,7 @@ static int check_key(struct run *r, struct run **ret_old, struct req_error *err)
 {
 	struct run *old = r->key ? engine_find_key(r->e, r->uid, r->key) : NULL;
 
-	if (!old)
+	if (!old || old->removing)      /* its record goes before that of this run comes */
 		return 0;
 	if (old->hash.lo == r->hash.lo && old->hash.hi == r->hash.hi) {
 		*ret_old = old;
@@ -240,7 +246,7 @@ static void take_job(struct batch *b, const struct spec_job *s, const json_t *ob
 	*js = (struct jt_spec){ .path = nj->path, .path_len = nj->path_len, .priority = nj->priority, .when = s->when, .n_after = s->n_after };
 	if (s->n_after)
 		js->after = copy_after(a, nj, s->n_after);
-	b->mem[b->n++].flags = no_arm ? JOB_NO_ARM : 0;
+	b->mem[b->n++].flags = job_flags(s->when, no_arm) & 0xff;
 }
 
 static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct req_error *err)
@@ -261,7 +267,7 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 		if (check_user(r, &s, err) < 0 || check_env_inherit(&s, err) < 0)
 			break;
 		take_job(b, &s, obj);
-		if (r->key)
+		if (r->key && !r->stream)       /* what a stream grew to is not what it was opened with */
 			spec_hash_job(r->spec, &s, &r->hash);
 	}
 	arena_done(&scratch);
