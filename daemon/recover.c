@@ -5,7 +5,8 @@
  * Decided only from the runner's inventory (rule 4), by job, attempt and incarnation:
  *
  *   in the inventory, running           adopted: RUNNING
- *   in the inventory, ended             its end is handled as any other; acknowledged once recorded
+ *   in the inventory, ended             its end is handled as any other; acknowledged once recorded. It may have been armed for
+ *                                       another incarnation, which kept the end and died before it was acknowledged
  *   not in it, armed for this runner    the order never reached it: back to available, same attempt number
  *   not in it, armed for another one    lost: that incarnation's jobs are dead (rule 7); on_lost decides
  *   in it, unknown to us                kept there, and said (rule 6)

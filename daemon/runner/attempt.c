@@ -59,16 +59,14 @@ static void grow(struct attempt_table *t)
 	t->n_slots = n;
 }
 
-struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st, struct order *order)
+static struct attempt *add(struct attempt_table *t, uint64_t job, uint32_t attempt)
 {
 	struct attempt *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		log_die("no memory for an attempt");
-	a->end.job = st->job;
-	a->end.attempt = st->attempt;
-	a->grace_ms = st->grace_ms;
-	a->order = order;
+	a->end.job = job;
+	a->end.attempt = attempt;
 	a->pidfd = -1;
 	a->due_at = SIZE_MAX;
 	a->start = (struct note){.kind = NOTE_START, .about = a};
@@ -79,6 +77,24 @@ struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st,
 	insert(t->slots, t->n_slots, a);
 	LIST_INSERT_HEAD(&t->all, a, all_link);
 	t->n++;
+	return a;
+}
+
+struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st, struct order *order)
+{
+	struct attempt *a = add(t, st->job, st->attempt);
+
+	a->grace_ms = st->grace_ms;
+	a->order = order;
+	return a;
+}
+
+struct attempt *attempts_adopt(struct attempt_table *t, const struct rm_end *end)
+{
+	struct attempt *a = add(t, end->job, end->attempt);
+
+	a->end = *end;
+	a->has_ended = true;
 	return a;
 }
 

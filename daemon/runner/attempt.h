@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "kept.h"
 #include "mailbox.h"
 #include "order.h"
 #include "proto/runner_msg.h"
@@ -44,6 +45,7 @@ enum news { NEWS_NONE, NEWS_INVENTORY, NEWS_CHANGED };
 struct attempt {
 	struct rm_end end;
 	uint32_t grace_ms;
+	struct kept_record *record;             /* where the end is kept; NULL: nowhere */
 
 	/* the worker's */
 	struct order *order;                    /* until it has been spawned */
@@ -82,6 +84,8 @@ void attempts_init(struct attempt_table *t);
 struct attempt *attempts_find(const struct attempt_table *t, uint64_t job, uint32_t attempt);
 /* attempts_add - a new attempt, QUEUED; it takes the order over. There is none of this job and number. */
 struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st, struct order *order);
+/* attempts_adopt - one that has ended, in an earlier life of the runner. There is none of this job and number. */
+struct attempt *attempts_adopt(struct attempt_table *t, const struct rm_end *end);
 /* attempts_remove - forget and free it. */
 void attempts_remove(struct attempt_table *t, struct attempt *a);
 void attempts_done(struct attempt_table *t);

@@ -343,6 +343,23 @@ static void tell_ready(const struct runner *r, const struct options *o)
 	close((int)o->ready_fd);
 }
 
+static void adopt_end(void *arg, struct kept_record *rec)
+{
+	struct runner *r = arg;
+
+	if (attempts_find(&r->attempts, rec->end.job, rec->end.attempt))
+		kept_give_back(&r->kept, rec);
+	else
+		attempts_adopt(&r->attempts, &rec->end)->record = rec;
+}
+
+static void find_old_ends(struct runner *r, const char *socket_path)
+{
+	kept_open(&r->kept, socket_path, r->boot_id, adopt_end, r);
+	if (r->attempts.n)
+		log_info("an earlier runner left %zu ends that nobody acknowledged", r->attempts.n);
+}
+
 static void start(struct runner *r, const struct options *o)
 {
 	int signal_fd = block_signals();
@@ -359,6 +376,7 @@ static void start(struct runner *r, const struct options *o)
 		fail("getrandom");
 	read_boot_id(r->boot_id);
 	attempts_init(&r->attempts);
+	find_old_ends(r, o->socket);
 	TAILQ_INIT(&r->news);
 	LIST_INIT(&r->conns);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -383,8 +401,9 @@ static void finish(struct runner *r)
 	orders_mail(r, NULL, 0);
 	mailbox_free(r->box);
 	if (r->attempts.n)
-		log_warn("leaving with %zu ends that nobody acknowledged", r->attempts.n);
+		log_warn("leaving with %zu ends that nobody acknowledged; the next runner tells them", r->attempts.n);
 	attempts_done(&r->attempts);
+	kept_close(&r->kept);
 	free(r->workers);
 	free(r->loads);
 	close(r->signal_source.fd);

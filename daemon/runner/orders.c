@@ -41,6 +41,7 @@ static void refuse(struct runner *r, struct attempt *a, int code)
 	a->end.code = code;
 	a->end.ended_at_us = (int64_t)time(NULL) * 1000000;
 	a->has_ended = true;
+	kept_write(a->record, &a->end);
 	report_news(r, a);
 }
 
@@ -58,6 +59,7 @@ void orders_start(struct runner *r, struct rm_start *st)
 		return;
 	}
 	a = attempts_add(&r->attempts, st, o);
+	a->record = kept_take(&r->kept);
 	if (r->stopping || r->n_running >= r->capacity) {
 		refuse(r, a, r->stopping ? ESHUTDOWN : EMFILE);
 		return;
@@ -103,6 +105,7 @@ static void forget_if_done(struct runner *r, struct attempt *a)
 	if (!a->acked || a->n_kills)
 		return;
 	report_forget(r, a);
+	kept_give_back(&r->kept, a->record);
 	attempts_remove(&r->attempts, a);
 }
 

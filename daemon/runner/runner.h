@@ -18,6 +18,7 @@
 
 #include "attempt.h"
 #include "child.h"
+#include "kept.h"
 #include "listen.h"
 #include "proto/runner_msg.h"
 #include "worker.h"
@@ -52,6 +53,7 @@ struct runner {
 	unsigned n_workers, next_worker;
 
 	struct attempt_table attempts;
+	struct kept kept;
 	size_t n_running;               /* not ended */
 
 	LIST_HEAD(, conn) conns;

@@ -70,6 +70,7 @@ static void report_end(struct worker *w, struct attempt *a)
 		a->fresh = false;
 	}
 	due_clear(&w->due, a);
+	kept_write(a->record, &a->end);
 	tell(w, &a->ended);
 }
 

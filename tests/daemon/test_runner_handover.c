@@ -330,6 +330,152 @@ START_TEST(jobs_die_with_a_runner_that_is_killed)
 }
 END_TEST
 
+/* kill -9 of the runner, and the next one. */
+static void replace_runner(void)
+{
+	kill(k.pid, SIGKILL);
+	kit_wait_exit(&k);
+	kit_spawn(&k, NULL);
+	kit_hello(&k);
+}
+
+static const struct rm_end *in_inventory(uint64_t job)
+{
+	for (size_t i = 0; i < k.n_inventory; i++)
+		if (k.inventory[i].job == job)
+			return &k.inventory[i];
+	return NULL;
+}
+
+START_TEST(an_end_that_was_told_survives_the_runner_until_it_is_acknowledged)
+{
+	struct rm_end kept;
+
+	kit_run(&k, &(struct job){.job = 1, .shell = "exit 1"});
+	kit_start(&k, &(struct job){.job = 2, .shell = "exit 9"});
+	kept = kit_end(&k);
+	for (int i = 0; i < 3; i++) {
+		replace_runner();
+		ck_assert_uint_eq(k.n_inventory, 1);
+		ck_assert_mem_eq(k.inventory, &kept, sizeof(kept));
+	}
+	kit_ack(&k, &kept);
+	kit_hello(&k);
+	replace_runner();
+	ck_assert_uint_eq(k.n_inventory, 0);
+}
+END_TEST
+
+START_TEST(every_end_that_was_told_survives_a_runner_that_is_killed_while_others_end)
+{
+	enum { N = 300, HEARD = 120 };
+	static struct rm_end heard[HEARD];
+
+	for (uint64_t job = 1; job <= N; job++)
+		kit_start(&k, &(struct job){.job = job, .shell = job % 2 ? "exit 5" : "kill -9 $$"});
+	for (int i = 0; i < HEARD; i++)
+		heard[i] = kit_end(&k);
+	replace_runner();
+	ck_assert_uint_ge(k.n_inventory, HEARD);
+	for (int i = 0; i < HEARD; i++) {
+		const struct rm_end *e = in_inventory(heard[i].job);
+
+		ck_assert_msg(e, "job %d was told and is forgotten", (int)heard[i].job);
+		ck_assert_mem_eq(e, &heard[i], sizeof(*e));
+	}
+}
+END_TEST
+
+START_TEST(an_end_of_an_earlier_runner_is_no_reason_to_run_it_again)
+{
+	kit_start(&k, &(struct job){.job = 1, .shell = "echo once"});
+	kit_end(&k);
+	replace_runner();
+	kit_start(&k, &(struct job){.job = 1, .shell = "echo twice"});
+	kit_run(&k, &(struct job){.job = 2, .shell = "exit 0"});
+	ck_assert_str_eq(kit_output(&k, 1, "out"), "once\n");
+}
+END_TEST
+
+/* The file of the ends: opened between two runners. */
+static int kept_file(void)
+{
+	int fd;
+
+	kill(k.pid, SIGKILL);
+	kit_wait_exit(&k);
+	fd = open(kit_path(&k, "socket.ends"), O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+START_TEST(half_an_end_is_no_end)
+{
+	const uint64_t torn = UINT64_C(0x123456789abcdef0);
+	struct rm_end whole;
+	char bytes[4096], *at;
+	int fd;
+
+	kit_start(&k, &(struct job){.job = torn, .shell = "exit 1"});
+	kit_end(&k);
+	kit_start(&k, &(struct job){.job = 2, .shell = "exit 2"});
+	whole = kit_end(&k);
+	fd = kept_file();
+	ck_assert_int_eq(pread(fd, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	at = memmem(bytes, sizeof(bytes), &torn, sizeof(torn));
+	ck_assert_ptr_nonnull(at);
+	ck_assert_int_eq(pwrite(fd, "\x13", 1, at - bytes), 1);
+	close(fd);
+	kit_spawn(&k, NULL);
+	kit_hello(&k);
+	ck_assert_uint_eq(k.n_inventory, 1);
+	ck_assert_mem_eq(k.inventory, &whole, sizeof(whole));
+}
+END_TEST
+
+START_TEST(a_file_of_ends_that_is_none_is_made_anew)
+{
+	char rubbish[5000];
+	int fd;
+
+	memset(rubbish, 0x5a, sizeof(rubbish));
+	fd = kept_file();
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(write(fd, rubbish, sizeof(rubbish)), (ssize_t)sizeof(rubbish));
+	close(fd);
+	kit_spawn(&k, NULL);
+	kit_hello(&k);
+	ck_assert_uint_eq(k.n_inventory, 0);
+	kit_start(&k, &(struct job){.job = 1, .shell = "exit 4"});
+	kit_end(&k);
+	replace_runner();
+	ck_assert_uint_eq(k.n_inventory, 1);
+	ck_assert_int_eq(k.inventory[0].code, 4);
+}
+END_TEST
+
+START_TEST(a_runner_without_a_file_for_its_ends_works_all_the_same)
+{
+	close(kept_file());
+	ck_assert_int_eq(unlink(kit_path(&k, "socket.ends")), 0);
+	ck_assert_int_eq(mkdir(kit_path(&k, "socket.ends"), 0700), 0);
+	kit_spawn(&k, NULL);
+	kit_hello(&k);
+	ck_assert_int_eq(kit_run(&k, &(struct job){.job = 1, .shell = "exit 4"}).code, 4);
+}
+END_TEST
+
+START_TEST(a_runner_that_leaves_with_nothing_to_tell_leaves_no_file)
+{
+	struct rm_msg quit = {.type = RM_QUIT};
+
+	kit_run(&k, &(struct job){.job = 1, .shell = "exit 4"});
+	kit_send(&k, &quit);
+	ck_assert_int_eq(kit_wait_exit(&k), 0);
+	ck_assert_int_ne(access(kit_path(&k, "socket.ends"), F_OK), 0);
+}
+END_TEST
+
 START_TEST(a_user_can_be_allowed_by_name)
 {
 	int status;
@@ -452,6 +598,13 @@ int main(void)
 	tcase_add_test(tc, a_second_runner_at_one_path_leaves_in_peace);
 	tcase_add_test(tc, a_runner_that_was_killed_leaves_its_path_to_the_next);
 	tcase_add_test(tc, jobs_die_with_a_runner_that_is_killed);
+	tcase_add_test(tc, an_end_that_was_told_survives_the_runner_until_it_is_acknowledged);
+	tcase_add_test(tc, every_end_that_was_told_survives_a_runner_that_is_killed_while_others_end);
+	tcase_add_test(tc, an_end_of_an_earlier_runner_is_no_reason_to_run_it_again);
+	tcase_add_test(tc, half_an_end_is_no_end);
+	tcase_add_test(tc, a_file_of_ends_that_is_none_is_made_anew);
+	tcase_add_test(tc, a_runner_without_a_file_for_its_ends_works_all_the_same);
+	tcase_add_test(tc, a_runner_that_leaves_with_nothing_to_tell_leaves_no_file);
 	tcase_add_test(tc, a_user_can_be_allowed_by_name);
 	tcase_add_test(tc, an_idle_runner_leaves_only_when_nobody_needs_it);
 	tcase_add_test(tc, quit_waits_for_what_runs_and_for_its_acknowledgement);

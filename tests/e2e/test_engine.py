@@ -5,7 +5,9 @@ import base64
 import contextlib
 import os
 import signal
+import socket
 import sqlite3
+import struct
 import time
 import unittest
 
@@ -438,6 +440,44 @@ class Restart(Case):
         self.assertEqual(self.pup.accept(), "g")
         self.pup.end("g")
         self.wait(run)
+
+    def end_unacknowledged(self, jobd_pid, name, status):
+        """The runner has told an end, to us; the stopped jobd has not heard of it."""
+        os.kill(jobd_pid, signal.SIGSTOP)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as runner:
+            runner.settimeout(kit.PATIENCE)
+            runner.connect(os.path.join(self.d.state, "runner.sock"))
+            runner.send(struct.pack("<BBHIIIQ", 1, 0, 0, 16, 1, 0, 0))      # HELLO
+            self.pup.end(name, status)
+            ended = 0
+            while not ended:
+                packet = runner.recv(65536)
+                while packet:
+                    kind, length = struct.unpack_from("<BxxxI", packet)
+                    ended += kind == 7
+                    packet = packet[8 + length:]
+
+    def test_an_end_that_a_dead_runner_had_seen_is_recorded_and_not_lost(self):
+        for how in ("jobd lives", "jobd dies as well"):
+            with self.subTest(how):
+                run = self.submit(self.puppet_jobs("a", on_lost="fail"))
+                self.pup.accept()
+                view = puppets.View(self.d, run)
+                view.until("started")
+                view.close()
+                runner = self.call("Stats")["runner_pid"]
+                self.end_unacknowledged(self.d.process.pid, "a", 7)
+                os.kill(runner, signal.SIGKILL)
+                if how == "jobd lives":
+                    os.kill(self.d.process.pid, signal.SIGCONT)
+                else:
+                    self.d.kill()
+                    self.d.start()
+                    self.connect()
+                self.wait(run)
+                job = self.jobs(run)["a"]
+                self.assertEqual((job["state"], job["reason"], job["exit_code"], job["attempts"]), ("failed", "exit", 7, 1))
+                self.assertNotEqual(self.call("Stats")["runner_pid"], runner)
 
     def test_shutdown_leaves_running_jobs_and_drain_waits_for_them(self):
         run = self.submit(self.puppet_jobs("a", "a/b"))
