@@ -53,6 +53,9 @@ static bool decided_before(const struct oracle *o, int j, const bool *done)
 
 static void judge(struct oracle *o, int j)
 {
+	o->runs[j] = o->goes_on[j] = false;
+	if (o->job[j].outcome == O_CANCELLED)
+		return;
 	bool all = true;
 	for (int k = 0; k < o->n; k++)
 		all = all && (!oracle_needs(o, j, k) || o->goes_on[k]);

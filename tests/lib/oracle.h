@@ -9,7 +9,7 @@
 
 #define ORACLE_MAX 64
 
-enum oracle_outcome { O_OK, O_WARN, O_SKIP, O_FAIL };
+enum oracle_outcome { O_OK, O_WARN, O_SKIP, O_FAIL, O_CANCELLED };   /* the last: before it began */
 enum oracle_when { O_ON_SUCCESS, O_ON_FAILURE, O_ON_FINISHED };
 struct oracle_job {
 	char path[64];

@@ -17,7 +17,8 @@ static struct oracle o;
 static struct jt_sched *s;
 static struct jt_changes out;
 static struct jt_error err;
-static bool ran[ORACLE_MAX];
+static enum jt_mode mode;
+static bool sealed, ran[ORACLE_MAX];
 static int in_flight[ORACLE_MAX], n_flight;
 
 #define claim(what) ck_assert_msg(what, "seed %llu: not so: %s (%s)", (unsigned long long)seed_now, #what, err.text)
@@ -96,8 +97,9 @@ static void make_tree(bool edges, bool failures)
 
 /* ---- playing it ---- */
 
-static void open_sched(enum jt_mode mode)
+static void open_sched(enum jt_mode as)
 {
+	mode = as;
 	struct jt_opts opts = { .slots = 1 + pick(4), .mode = mode, .order = (enum jt_order)pick(3) };
 	s = jt_sched_new(&opts, &err);
 	claim(s);
@@ -113,7 +115,7 @@ static int add(int j)
 
 static enum jt_outcome outcome_of(int j)
 {
-	static const enum jt_outcome map[] = { JT_END_OK, JT_END_WARN, JT_END_SKIP, JT_END_FAIL };
+	static const enum jt_outcome map[] = { JT_END_OK, JT_END_WARN, JT_END_SKIP, JT_END_FAIL, JT_END_CANCEL };
 	return map[o.job[j].outcome];
 }
 
@@ -134,11 +136,17 @@ static void start_all(void)
 	}
 }
 
-static void end_one(void)
+static int take_flying(void)
 {
 	int i = (int)pick((unsigned)n_flight), j = in_flight[i];
-	struct jt_end end = jt_end_of(outcome_of(j));
 	in_flight[i] = in_flight[--n_flight];
+	return j;
+}
+
+static void end_one(void)
+{
+	int j = take_flying();
+	struct jt_end end = jt_end_of(outcome_of(j));
 	claim(jt_sched_end(s, (jt_job)j, &end, &out, &err) == 0);
 }
 
@@ -154,6 +162,7 @@ static void close_sched(void)
 	jt_changes_done(&out);
 	memset(ran, 0, sizeof(ran));
 	n_flight = 0;
+	sealed = false;
 }
 
 static void compare(void)
@@ -169,10 +178,10 @@ static void compare(void)
 	}
 }
 
-static void begin_with(bool edges)
+static void begin_with(bool edges, enum jt_mode as)
 {
 	make_tree(edges, true);
-	open_sched(JT_BULK);
+	open_sched(as);
 	for (int j = 0; j < o.n; j++)
 		claim(add(j) == 0);
 	claim(jt_sched_begin(s, &out, &err) == 0);
@@ -193,22 +202,20 @@ static void each_seed(void (*story)(void))
 
 static void plain_tree(void)
 {
-	begin_with(false);
+	begin_with(false, JT_BULK);
 	play(-1);
 	compare();
 }
 
 static void tree_with_edges(void)
 {
-	begin_with(true);
+	begin_with(true, JT_BULK);
 	play(-1);
 	compare();
 }
 
-static void restart_in_between(void)
+static void restart(void)
 {
-	begin_with(true);
-	play((int)pick(20));
 	struct jt_restore r[ORACLE_MAX];
 	for (int j = 0; j < o.n; j++) {
 		r[j] = (struct jt_restore){ .state = jt_job_state(s, (jt_job)j) };
@@ -216,19 +223,144 @@ static void restart_in_between(void)
 			jt_job_end(s, (jt_job)j, &r[j].end, &r[j].reason, &r[j].cause);
 	}
 	jt_sched_free(s);
-	open_sched(JT_BULK);
+	open_sched(mode);
 	for (int j = 0; j < o.n; j++)
 		claim(add(j) == 0);
 	for (int j = 0; j < o.n; j++)
 		claim(jt_sched_restore(s, (jt_job)j, &r[j], &err) == 0);
 	claim(jt_sched_begin(s, &out, &err) == 0);
+	if (sealed)
+		claim(jt_sched_seal(s, NULL, 0, &out, &err) == 0);
+}
+
+static void restart_in_between(void)
+{
+	begin_with(true, JT_BULK);
+	play((int)pick(20));
+	restart();
 	play(-1);
 	compare();
 }
 
+/* ---- what people do in between: none of it changes what the closed form says, but a cancel, and that is told to the oracle ---- */
+
+static bool waits(int j)
+{
+	return jt_job_state(s, (jt_job)j) < JT_STARTING || jt_job_state(s, (jt_job)j) == JT_BACKOFF;
+}
+
+static void cancel_one(int j)
+{
+	struct jt_end end = jt_end_of(JT_END_CANCEL);
+	if (!waits(j))
+		return;
+	o.job[j].outcome = O_CANCELLED;
+	claim(jt_sched_end(s, (jt_job)j, &end, &out, &err) == 0);
+}
+
+static void hold_or_release(int j)
+{
+	if (jt_job_state(s, (jt_job)j) == JT_HELD)
+		claim(jt_sched_release(s, (jt_job)j, &err) == 0);
+	else if (waits(j))
+		claim(jt_sched_hold(s, (jt_job)j, &err) == 0);
+}
+
+static void release_all(void)
+{
+	for (int j = 0; j < o.n; j++)
+		if (jt_job_state(s, (jt_job)j) == JT_HELD)
+			hold_or_release(j);
+}
+
+static void attempt_again(void)
+{
+	if (n_flight == 0)
+		return;
+	int j = take_flying();
+	unsigned how = pick(3);
+	int r = how == 0 ? jt_sched_backoff(s, (jt_job)j, 0, &err) : how == 1 ? jt_sched_unstart(s, (jt_job)j, &err) :
+		jt_sched_hold_lost(s, (jt_job)j, &err);
+	claim(r == 0);
+	ran[j] = false;
+}
+
+static void seal_all(void)
+{
+	claim(jt_sched_seal(s, NULL, 0, &out, &err) == 0);
+	sealed = true;
+}
+
+static void meddle(void)
+{
+	int j = (int)pick((unsigned)o.n);
+	switch (pick(8)) {
+	case 0:
+		cancel_one(j);
+		break;
+	case 1:
+		attempt_again();
+		break;
+	case 2:
+		restart();
+		break;
+	case 3:
+		seal_all();
+		break;
+	default:
+		hold_or_release(j);
+	}
+}
+
+static void play_meddled(unsigned steps)
+{
+	for (start_all(); steps-- > 0; start_all())
+		if (pick(2) || n_flight == 0)
+			meddle();
+		else
+			end_one();
+}
+
+static void meddled_with(void)
+{
+	begin_with(true, pick(2) ? JT_BULK : JT_STREAM);
+	play_meddled(pick(60));
+	seal_all();
+	release_all();
+	play(-1);
+	compare();
+}
+
+/* A terminated job ends as a failed one does. Returns whether the stop finds anything. */
+static bool tell_stop(enum jt_stop how)
+{
+	bool any = n_flight > 0;
+	for (int i = 0; i < n_flight; i++)
+		o.job[in_flight[i]].outcome = O_FAIL;
+	for (int j = 0; j < o.n; j++)
+		if (waits(j) && (how == JT_STOP_NOW || o.job[j].when != O_ON_FINISHED)) {
+			o.job[j].outcome = O_CANCELLED;
+			any = true;
+		}
+	return any;
+}
+
+static void stopped_at_some_moment(void)
+{
+	enum jt_stop how = pick(2) ? JT_STOP : JT_STOP_NOW;
+	begin_with(true, pick(2) ? JT_BULK : JT_STREAM);
+	play_meddled(pick(30));
+	bool any = tell_stop(how);
+	claim(jt_sched_stop(s, how, JT_STOP_CANCEL, &out, &err) == 0);
+	release_all();
+	play(-1);
+	compare();
+	claim(jt_sched_result(s).stopped == any);
+}
+
 static void retried_until_green(void)
 {
-	begin_with(true);
+	begin_with(true, JT_BULK);
 	play(-1);
 	for (int j = 0; j < o.n; j++) {
 		enum jt_state st = jt_job_state(s, (jt_job)j);
@@ -284,6 +416,8 @@ static void stream_with_edges(void)
 START_TEST(a_tree_runs_as_the_closed_form_says) { each_seed(plain_tree); } END_TEST
 START_TEST(so_it_does_with_after_and_when) { each_seed(tree_with_edges); } END_TEST
 START_TEST(a_restart_in_between_changes_nothing) { each_seed(restart_in_between); } END_TEST
+START_TEST(holds_lost_attempts_and_cancels_change_no_more_than_they_say) { each_seed(meddled_with); } END_TEST
+START_TEST(a_stop_leaves_the_finished_jobs) { each_seed(stopped_at_some_moment); } END_TEST
 START_TEST(retry_of_what_failed_runs_what_needed_it) { each_seed(retried_until_green); } END_TEST
 START_TEST(a_stream_runs_what_is_added) { each_seed(stream_of_good_jobs); } END_TEST
 START_TEST(a_stream_obeys_after_and_when) { each_seed(stream_with_edges); } END_TEST
@@ -296,6 +430,8 @@ int main(void)
 	tcase_add_test(t, a_tree_runs_as_the_closed_form_says);
 	tcase_add_test(t, so_it_does_with_after_and_when);
 	tcase_add_test(t, a_restart_in_between_changes_nothing);
+	tcase_add_test(t, holds_lost_attempts_and_cancels_change_no_more_than_they_say);
+	tcase_add_test(t, a_stop_leaves_the_finished_jobs);
 	tcase_add_test(t, retry_of_what_failed_runs_what_needed_it);
 	tcase_add_test(t, a_stream_runs_what_is_added);
 	tcase_add_test(t, a_stream_obeys_after_and_when);
