@@ -40,6 +40,7 @@ struct daemon {
 	struct engine e;
 	struct places at;
 	int lock_fd;
+	int n_passed;                   /* listening sockets that somebody else has opened for us */
 	bool own_socket;                /* bound by us: to be removed at the end */
 	bool say_ready;
 	struct event *term, *intr, *hup;
@@ -380,6 +381,16 @@ static bool is_served(const char *path)
 	return served;
 }
 
+/* Looked at before anything is started. A socket that was passed to us is another's to open. */
+static int check_socket(const struct daemon *d)
+{
+	if (d->n_passed > 0 || !is_served(d->at.socket))
+		return 0;
+	log_error("socket %s: another jobd answers there: stop that one (`jobctl --socket %s shutdown`), or give another --socket", d->at.socket,
+		  d->at.socket);
+	return -1;
+}
+
 /* Bound under a temporary name and renamed: who connects to the name finds a listener. The lock of the state keeps others away. */
 static int bind_socket(struct daemon *d)
 {
@@ -391,12 +402,6 @@ static int bind_socket(struct daemon *d)
 	*strrchr(dir, '/') = '\0';
 	if (fd < 0 || (*dir && (make_dirs(dir) < 0 || check_socket_dir(dir) < 0)))
 		goto fail;
-	if (is_served(d->at.socket)) {
-		log_error("socket %s: another jobd answers there: stop that one (`jobctl --socket %s shutdown`), or give another --socket",
-			  d->at.socket, d->at.socket);
-		close(fd);
-		return -1;
-	}
 	unlink(un.sun_path);
 	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || set_socket_group(un.sun_path, &d->e.conf) < 0 || listen(fd, 4096) < 0 ||
 	    rename(un.sun_path, d->at.socket) < 0)
@@ -412,14 +417,14 @@ fail:
 
 static int open_sockets(struct daemon *d)
 {
-	int n = notify_listen_fds(), fd;
+	int fd;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < d->n_passed; i++) {
 		fcntl(3 + i, F_SETFL, O_NONBLOCK);
 		if (server_listen(d->e.server, 3 + i) < 0)
 			return -1;
 	}
-	if (n > 0)
+	if (d->n_passed > 0)
 		return 0;
 	fd = bind_socket(d);
 	return fd < 0 ? -1 : server_listen(d->e.server, fd);
@@ -599,8 +604,9 @@ int main(int argc, char **argv)
 		return 2;
 	apply_conf(&d.e);
 	raise_limits();
+	d.n_passed = notify_listen_fds();
 	d.e.base = event_base_new();
-	if (!d.e.base || open_state(&d) < 0)
+	if (!d.e.base || open_state(&d) < 0 || check_socket(&d) < 0)
 		return 1;
 	catch_signals(&d);
 	start_engine(&d);
