@@ -42,7 +42,10 @@ int call_failed(const struct vl_reply *r)
 int call_broken(const struct vl_error *err)
 {
 	if (err->code == VL_ECLOSED)
-		return complain(CTL_NO_DAEMON, "the daemon went away; whether it did what was asked is not known (jobctl ls tells)");
+		return complain(CTL_NO_DAEMON, "the daemon went away; what it had accepted is not lost, running jobs run on: ask again when it is back "
+				"(`jobctl ls` tells how things stand)");
+	if (err->code == VL_EWOKEN)
+		return CTL_INTERRUPTED;
 	if (err->code == VL_ETIME)
 		return complain(CTL_TIMED_OUT, "%s", err->text);
 	return complain(CTL_NO_DAEMON, "%s", err->text);

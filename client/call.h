@@ -27,7 +27,8 @@ int call_next(struct vl_conn *c, json_t **ret, int *ret_last);
 int call_failed(const struct vl_reply *r);
 /* call_status - the exit status alone: "org.jobd.Busy" is CTL_BUSY. */
 int call_status(const char *error);
-/* call_broken - complains about a connection that does not work; returns the exit status. */
+/* call_broken - complains about a connection that does not work; returns the exit status. Of one that was woken (vl_conn_wake) nothing is
+ * said: CTL_INTERRUPTED. */
 int call_broken(const struct vl_error *err);
 
 /* ---- addresses -------------------------------------------------------------------------------------------------------- */

@@ -45,9 +45,9 @@ static void print_status(const json_t *s)
 	       times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
 	render_state(stdout, reply_text(s, "state") ? reply_text(s, "state") : "?");
 	printf("%s\n", json_is_true(json_object_get(s, "idle")) ? ", idle" : "");
-	printf("%" JSON_INTEGER_FORMAT " runs open; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
+	printf("%" JSON_INTEGER_FORMAT " open run%s; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
 	       JSON_INTEGER_FORMAT " waiting, %" JSON_INTEGER_FORMAT " backing off, %" JSON_INTEGER_FORMAT " held\n",
-	       reply_int(t, "runs_open", 0), reply_int(t, "running", 0), reply_int(t, "slots", 0), reply_int(t, "waiting", 0),
+	       reply_int(t, "runs_open", 0), reply_int(t, "runs_open", 0) == 1 ? "" : "s", reply_int(t, "running", 0), reply_int(t, "slots", 0), reply_int(t, "waiting", 0),
 	       reply_int(t, "backoff", 0), reply_int(t, "held", 0));
 	if (reply_text(s, "message")) {
 		render_text(stdout, reply_text(s, "message"));
@@ -153,7 +153,8 @@ static int shut_down(const struct options *o, struct vl_conn *conn, pid_t pid)
 	else if (rc == 0)
 		await_close(conn);
 	if (rc == 0 && running > 0 && !o->kill && !o->drain)
-		mention("%" JSON_INTEGER_FORMAT " jobs run on; the next daemon takes them over", running);
+		mention("%" JSON_INTEGER_FORMAT " %s on; the next daemon takes %s over", running, running == 1 ? "job runs" : "jobs run",
+			running == 1 ? "it" : "them");
 	if (pidfd >= 0)
 		close(pidfd);
 	return rc;

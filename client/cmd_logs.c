@@ -6,7 +6,22 @@
 #include "call.h"
 #include "conn.h"
 #include "log_pump.h"
+#include "render.h"
+#include "talk.h"
 #include "verbs.h"
+
+/* No output, and no word about it, would look like a job with nothing to say. */
+static void mention_why_none(struct vl_conn *conn, const struct address *a)
+{
+	json_t *got = call_try(conn, "Get", json_pack("{s:s, s:s}", "run", a->run, "path", a->path));
+	const json_t *attempts = json_object_get(got, "attempts"), *last = json_array_get(attempts, json_array_size(attempts) - 1);
+
+	if (got && json_array_size(attempts) == 0)
+		mention("%s/%s has not been started; `jobctl why %s/%s` says why", a->run, a->path, a->run, a->path);
+	else if (reply_text(last, "message"))
+		mention("%s/%s: %s", a->run, a->path, reply_text(last, "message"));
+	json_decref(got);
+}
 
 static int show(const struct options *o, const struct address *a)
 {
@@ -24,6 +39,8 @@ static int show(const struct options *o, const struct address *a)
 		streams[i].attempt = o->attempt;
 		if (rc == 0)
 			rc = conn_open(o, CONN_MAY_START, &streams[i].conn);
+		if (rc == 0 && i == 0 && !o->follow && o->attempt == INT64_MIN)
+			mention_why_none(streams[i].conn, a);
 		if (rc == 0 && !o->follow)
 			rc = log_copy(&streams[i]);
 	}

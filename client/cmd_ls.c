@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* ls: runs, or the jobs of a run. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "buf.h"
 #include "call.h"
 #include "conn.h"
 #include "pages.h"
+#include "proto/nearest.h"
 #include "render.h"
 #include "status.h"
+#include "talk.h"
 #include "times.h"
 #include "verbs.h"
 
@@ -26,6 +31,11 @@ static const struct column job_columns[] = {
 	{ "END", COLUMN_TEXT }, { "PATH", COLUMN_LAST },
 };
 #define N(a) (sizeof(a) / sizeof(*(a)))
+
+static const char *const run_states[] = { "open", "running", "paused", "ok", "failed", "cancelled", NULL };
+static const char *const job_states[] = {
+	"waiting", "ready", "held", "starting", "running", "backoff", "ok", "warned", "failed", "skipped", "cancelled", "lost", NULL
+};
 
 struct output {
 	struct table *table;    /* NULL: JSON */
@@ -79,6 +89,35 @@ static void page_end(void *arg)
 		table_print(out->table, stdout);
 }
 
+static int unknown_state(const char *state, const char *what, const struct nearest *near)
+{
+	const char *meant = nearest_get(near);
+
+	if (meant)
+		return complain(CTL_USAGE, "a %s is never \"%s\"; did you mean \"%s\"?", what, state, meant);
+	return complain(CTL_USAGE, "a %s is never \"%s\"; jobctl(1) lists the states under ls", what, state);
+}
+
+/* A misspelt state would look like a run where nothing has failed. */
+static int check_states(const char *states, const char *const *known, const char *what)
+{
+	char *copy = xstrdup(states), *rest = copy, *one;
+	int rc = 0;
+
+	while (rc == 0 && (one = strsep(&rest, ","))) {
+		const char *const *k = known;
+		struct nearest near;
+
+		nearest_init(&near, one);
+		for (; *k && strcmp(*k, one) != 0; k++)
+			nearest_offer(&near, *k);
+		if (!*k)
+			rc = unknown_state(one, what, &near);
+	}
+	free(copy);
+	return rc;
+}
+
 static int list(const struct options *o, struct vl_conn *conn, const struct address *a)
 {
 	struct output out = { .keys = a->run ? job_keys : run_keys };
@@ -98,12 +137,13 @@ static int list(const struct options *o, struct vl_conn *conn, const struct addr
 int cmd_ls(const struct options *o)
 {
 	struct address a = { 0 };
-	struct vl_conn *conn;
+	struct vl_conn *conn = NULL;
 	int rc = o->n_args ? address_read(o->args[0], &a) : 0;
 
-	if (rc)
-		return rc;
-	rc = conn_open(o, CONN_MAY_START, &conn);
+	if (rc == 0 && o->states)
+		rc = check_states(o->states, a.run ? job_states : run_states, a.run ? "job" : "run");
+	if (rc == 0)
+		rc = conn_open(o, CONN_MAY_START, &conn);
 	if (rc == 0) {
 		rc = list(o, conn, &a);
 		vl_close(conn);

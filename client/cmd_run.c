@@ -14,6 +14,7 @@
 #include "buf.h"
 #include "call.h"
 #include "conn.h"
+#include "evidence.h"
 #include "exit_code.h"
 #include "interrupt.h"
 #include "log_pump.h"
@@ -43,7 +44,7 @@ struct attend {
 	struct log_stream logs[2];
 	int signals;
 	int64_t attempts;               /* begun so far */
-	bool run_ended;
+	bool run_ended, interrupted;
 };
 
 /* Over a connection of its own: those at hand are in the middle of calls. */
@@ -59,6 +60,16 @@ static int cancel(const struct attend *at)
 	json_decref(reply);
 	vl_close(conn);
 	return rc;
+}
+
+/* The first time it is said what happens now: a job that does not heed TERM has its grace. */
+static int interrupt(struct attend *at)
+{
+	if (!at->interrupted)
+		mention("interrupted: %s/%s is terminated, and killed if it has not ended in %g s", at->run, at->path,
+			at->o->grace_s < 0 ? 10 : at->o->grace_s);
+	at->interrupted = true;
+	return cancel(at);
 }
 
 static int take_events(struct attend *at)
@@ -118,7 +129,7 @@ static int attend_once(struct attend *at)
 	if (poll(p, 4, pending ? 0 : -1) < 0 && errno != EINTR)
 		return complain(CTL_NO_DAEMON, "cannot wait for the job: %s", strerror(errno));
 	if (p[3].revents && interrupt_take(at->signals))
-		rc = cancel(at);
+		rc = interrupt(at);
 	if (rc == 0 && conns[0] && (p[0].revents || vl_pending(conns[0])))
 		rc = take_events(at);
 	for (int i = 0; rc == 0 && i < 2; i++)
@@ -140,14 +151,27 @@ static int begin(struct attend *at)
 }
 
 /* An end that is no exit status of its own needs a word. */
+static void tell_end(const struct attend *at, const char *state, const char *reason, json_int_t sig)
+{
+	char *message = strcmp(reason, "spawn") == 0 ? evidence_message(at->watch, at->run, at->path) : NULL;
+
+	if (message)
+		mention("%s/%s could not be started: %s", at->run, at->path, message);
+	else if (strcmp(reason, "timeout") == 0 && at->o->timeout_s >= 0)
+		mention("%s/%s ran longer than its --timeout of %g s and was terminated", at->run, at->path, at->o->timeout_s);
+	else if (strcmp(reason, "signal") == 0)
+		mention("%s/%s was killed by signal %d (%s)", at->run, at->path, (int)sig, strsignal((int)sig));
+	else
+		mention("%s/%s: %s, %s; `jobctl why %s/%s` tells more", at->run, at->path, state, reason, at->run, at->path);
+	free(message);
+}
+
 static int judge(const struct attend *at, const json_t *result)
 {
 	const char *state = reply_text(result, "state"), *reason = reply_text(result, "reason");
-	bool own = json_is_integer(json_object_get(result, "exit_code")) || json_is_integer(json_object_get(result, "signal"));
 
-	if (!own)
-		mention("%s/%s: %s%s%s; jobctl why %s/%s tells more", at->run, at->path, state ? state : "?", reason ? ": " : "",
-			reason ? reason : "", at->run, at->path);
+	if (reason && strcmp(reason, "exit") != 0 && !at->interrupted)
+		tell_end(at, state ? state : "?", reason, reply_int(result, "signal", 0));
 	return exit_code_of(result, state && strcmp(state, "ok") == 0 ? CTL_OK : CTL_JOB_FAILED);
 }
 

@@ -78,7 +78,7 @@ static void show_run(const json_t *run)
 /* A field of the specification: text as it is, everything else as JSON. */
 static void spec_line(const char *name, const json_t *value)
 {
-	char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | RENDER_REALS);
 
 	line(name, text ? text : json_string_value(value));
 	free(text);

@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "call.h"
 #include "conn.h"
+#include "interrupt.h"
 #include "outcome.h"
 #include "source.h"
 #include "status.h"
@@ -37,7 +38,7 @@ static int overlay_options(json_t *run, const struct options *o)
 struct feeding {
 	struct source *src;
 	struct submission sub;
-	bool announced;
+	bool announced, attended;       /* attended: its end is waited for here */
 };
 
 /* The number goes out as soon as it is durable: of a stream, before the pipe that feeds it is closed. */
@@ -79,6 +80,8 @@ static int send_all(struct feeding *f)
 
 	if (rc == 0)
 		rc = submission_end(&f->sub);
+	if (rc == 0 && f->attended)
+		interrupt_hold();       /* who has seen the number may interrupt the wait for its end */
 	if (rc == 0)
 		announce(f);
 	return rc;
@@ -96,7 +99,7 @@ static int watch_it(const struct options *o, struct vl_conn *conn, int64_t run)
 
 static int submit_source(const struct options *o, struct source *src)
 {
-	struct feeding f = { .src = src };
+	struct feeding f = { .src = src, .attended = o->wait || o->follow };
 	struct vl_conn *conn;
 	int rc = overlay_options(source_run(src), o);
 

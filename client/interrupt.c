@@ -5,14 +5,26 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+static int hold(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGTERM);
+	return sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+void interrupt_hold(void)
+{
+	sigset_t set;
+
+	hold(&set);
+}
+
 int interrupt_fd(void)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+	if (hold(&set) != 0)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -24,7 +24,8 @@ static int run_verb(const struct verb *v, struct options *o, int argc, char **ar
 		return complain(CTL_USAGE, "%s needs %s; usage: jobctl %s %s", v->name, v->min_args > o->n_args + 1 ? "more arguments"
 				: "an argument", v->name, v->args);
 	if (o->n_args > v->max_args)
-		return complain(CTL_USAGE, "%s does not take \"%s\"; usage: jobctl %s %s", v->name, o->args[v->max_args], v->name, v->args);
+		return complain(CTL_USAGE, "%s does not take \"%s\"; usage: jobctl %s%s%s", v->name, o->args[v->max_args], v->name,
+				*v->args ? " " : "", v->args);
 	return v->fn(o);
 }
 
@@ -47,7 +48,7 @@ static int parse_before_verb(struct options *o, int argc, char **argv)
 
 		if (strcmp(argv[at], "--version") == 0)
 			argv[at] = argv[at] + 2;        /* the verb of that name */
-		else if (options_parse(o, "jobctl", options_common, OPTS_MIXED, words, argv + at) != 0)
+		else if (options_parse(o, NULL, options_common, OPTS_MIXED, words, argv + at) != 0)
 			return -1;
 		else
 			at += words;

@@ -77,6 +77,14 @@ static const struct opt *find_letter(const struct opt *opts, char letter)
 	return NULL;
 }
 
+/* dashes: "-" or "--" */
+static int no_option(const struct parse *p, const char *dashes, const char *name)
+{
+	if (!p->verb)
+		return complain(CTL_USAGE, "%s%s is no option before the verb; options go behind it: jobctl VERB %s%s", dashes, name, dashes, name);
+	return complain(CTL_USAGE, "%s has no option %s%s; see jobctl %s --help", p->verb, dashes, name, p->verb);
+}
+
 static int unknown(const struct parse *p, const char *typed, size_t len)
 {
 	struct nearest near;
@@ -91,9 +99,9 @@ static int unknown(const struct parse *p, const char *typed, size_t len)
 		nearest_offer(&near, o->name);
 	meant = nearest_get(&near);
 	if (meant)
-		rc = complain(CTL_USAGE, "%s has no option --%s; did you mean --%s?", p->verb, name, meant);
+		rc = complain(CTL_USAGE, "%s has no option --%s; did you mean --%s?", p->verb ? p->verb : "jobctl", name, meant);
 	else
-		rc = complain(CTL_USAGE, "%s has no option --%s; see jobctl %s --help", p->verb, name, p->verb);
+		rc = no_option(p, "--", name);
 	free(name);
 	return rc;
 }
@@ -104,6 +112,14 @@ static void list_add(struct list *l, const char *value)
 	l->v[l->n++] = value;
 }
 
+static int out_of_range(const struct opt *opt, const char *value)
+{
+	if (opt->max == INT64_MAX)
+		return complain(CTL_USAGE, "--%s must be a number, %lld or more, got \"%s\"", opt->name, (long long)opt->min, value);
+	return complain(CTL_USAGE, "--%s must be a number from %lld to %lld, got \"%s\"", opt->name, (long long)opt->min, (long long)opt->max,
+			value);
+}
+
 static int set_int(const struct opt *opt, const char *value, int64_t *field)
 {
 	char *end;
@@ -112,8 +128,7 @@ static int set_int(const struct opt *opt, const char *value, int64_t *field)
 	errno = 0;
 	v = strtoll(value, &end, 10);
 	if (errno || end == value || *end || *value == ' ' || v < opt->min || v > opt->max)
-		return complain(CTL_USAGE, "--%s must be a number from %lld to %lld, got \"%s\"", opt->name, (long long)opt->min,
-				(long long)opt->max, value);
+		return out_of_range(opt, value);
 	*field = v;
 	return 0;
 }
@@ -174,7 +189,7 @@ static int parse_letters(struct parse *p, const char *arg)
 		if (!opt)
 			opt = find_letter(options_common, *arg);
 		if (!opt)
-			return complain(CTL_USAGE, "%s has no option -%c; see jobctl %s --help", p->verb, *arg, p->verb);
+			return no_option(p, "-", (char[]){ *arg, '\0' });
 		if (opt->kind != OPT_FLAG) {
 			if (arg[1])
 				return set(p->o, opt, arg + 1);

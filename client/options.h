@@ -52,7 +52,7 @@ void options_init(struct options *o);
 void options_done(struct options *o);
 
 /* options_parse - argv[0..argc) are what follows the verb. opts ends with OPTS_END. 0, or CTL_USAGE and it has complained.
- * `verb` is for messages. */
+ * `verb` is for messages; NULL: these stand before it. */
 int options_parse(struct options *o, const char *verb, const struct opt *opts, enum opt_stop stop, int argc, char **argv);
 
 /* The options that all verbs have; ends with OPTS_END. */

@@ -32,12 +32,19 @@ int outcome_exit(const char *state)
 
 int outcome_wait(struct vl_conn *conn, const char *run)
 {
+	int signals = interrupt_fd(), rc;
 	json_t *reply = NULL;
-	int rc = call(conn, "Wait", json_pack("{s:[{s:s}]}", "targets", "run", run), &reply);
 
+	vl_conn_wake(conn, signals);
+	rc = call(conn, "Wait", json_pack("{s:[{s:s}]}", "targets", "run", run), &reply);
 	if (rc == 0)
 		rc = (int)reply_int(reply, "exit", CTL_JOB_FAILED);
+	else if (rc == CTL_INTERRUPTED)
+		mention("detached; the run goes on. `jobctl wait %s` comes back, `jobctl cancel %s` ends it", run, run);
 	json_decref(reply);
+	vl_conn_wake(conn, -1);
+	if (signals >= 0)
+		close(signals);
 	return rc;
 }
 
@@ -199,6 +206,8 @@ static int summarise(struct follow *f)
 	fflush(f->out);
 	buf_done(&line);
 	rc = outcome_exit(f->state);
+	if (rc == CTL_JOB_FAILED)
+		mention("`jobctl why %s` tells more", f->run);
 	return rc < 0 ? complain(CTL_JOB_FAILED, "the events of run %s ended while it was %s", f->run, f->state) : rc;
 }
 

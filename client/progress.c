@@ -31,6 +31,8 @@ void progress_counts(struct progress *p, const json_t *counts, double now_s)
 		p->done -= reply_int(counts, unfinished[i], 0);
 	p->running = reply_int(counts, "starting", 0) + reply_int(counts, "running", 0);
 	p->failed = reply_int(counts, "failed", 0) + reply_int(counts, "lost", 0);
+	p->skipped = reply_int(counts, "skipped", 0);
+	p->cancelled = reply_int(counts, "cancelled", 0);
 	if (p->first_done < 0)
 		p->first_done = p->done;
 }
@@ -63,6 +65,10 @@ void progress_line(const struct progress *p, size_t width, struct buf *out)
 	char eta[64];
 
 	buf_printf(out, "%" PRId64 "/%" PRId64 " done, %" PRId64 " running, %" PRId64 " failed", p->done, p->total, p->running, p->failed);
+	if (p->skipped)
+		buf_printf(out, ", %" PRId64 " skipped", p->skipped);
+	if (p->cancelled)
+		buf_printf(out, ", %" PRId64 " cancelled", p->cancelled);
 	if (seconds > 0.5 && ended > 0) {
 		double rate = (double)ended / seconds;
 

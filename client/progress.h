@@ -12,7 +12,7 @@
 #include "buf.h"
 
 struct progress {
-	int64_t total, done, running, failed;
+	int64_t total, done, running, failed, skipped, cancelled;
 	int64_t first_done;     /* done when the watching began */
 	double began_s, now_s;  /* of a clock that never goes back */
 	char *newest;           /* path of the job that started last; owned */
@@ -23,7 +23,8 @@ void progress_done(struct progress *p);
 /* progress_counts - Counts of the interface. */
 void progress_counts(struct progress *p, const json_t *counts, double now_s);
 void progress_newest(struct progress *p, const char *path);
-/* progress_line - "12/40 done, 4 running, 1 failed, 3.2/s, eta 9s, a/b", at most width columns (0: no limit), appended to out. */
+/* progress_line - "12/40 done, 4 running, 1 failed, 2 skipped, 3.2/s, eta 9s, a/b" (skipped and cancelled only if there are any), at most
+ * width columns (0: no limit), appended to out. */
 void progress_line(const struct progress *p, size_t width, struct buf *out);
 
 #endif

@@ -157,7 +157,7 @@ static int write_json(const char *p, size_t n, void *out)
 
 void render_json(FILE *out, const json_t *obj)
 {
-	json_dump_callback(obj, write_json, out, JSON_COMPACT);
+	json_dump_callback(obj, write_json, out, JSON_COMPACT | RENDER_REALS);
 	fputc('\n', out);
 }
 

@@ -41,6 +41,8 @@ const char *reply_text(const json_t *obj, const char *key);
 json_int_t reply_int(const json_t *obj, const char *key, json_int_t fallback);
 double reply_real(const json_t *obj, const char *key, double fallback);
 
+#define RENDER_REALS JSON_REAL_PRECISION(15)    /* 0.2, not 0.20000000000000001 */
+
 /* render_row - obj's members `keys` (NULL-terminated) as one line of JSON in that order, null where absent. */
 void render_row(FILE *out, const json_t *obj, const char *const *keys);
 /* render_json - all of it as one line. */

@@ -161,6 +161,19 @@ class Look(unittest.TestCase):
         self.assertEqual("3\n", self.jobctl("logs", "%d/a" % run, check=True).stdout)
         self.assertEqual("1\n", self.jobctl("logs", "--attempt", "1", "%d/a" % run, check=True).stdout)
 
+    def test_logs_of_what_never_ran_say_so(self):
+        run = self.ended("jobs:\n  a: {argv: [no-such-program]}\n  a/b: 'true'\n")
+        self.assertIn("jobctl why %d/a/b" % run, self.jobctl("logs", "%d/a/b" % run, check=True).stderr)
+        self.assertIn("cannot execute no-such-program", self.jobctl("logs", "%d/a" % run, check=True).stderr)
+
+    def test_a_misspelt_state_is_no_empty_list(self):
+        run = self.ended("a: exit 1\n")
+        for words, meant in (((run, "-s", "faild"), '"failed"'), (("-s", "waiting,lost"), "run is never"), ((run, "-s", ""), "job is never")):
+            with self.subTest(words):
+                done = self.jobctl("ls", *words)
+                self.assertEqual((2, ""), (done.returncode, done.stdout))
+                self.assertIn(meant, done.stderr)
+
     def test_logs_of_an_attempt_that_never_was(self):
         run = self.ended("a: exit 1\n")
         done = self.jobctl("logs", "--attempt", "2", "%d/a" % run)
@@ -183,6 +196,7 @@ class Look(unittest.TestCase):
         self.assertEqual(1, done.returncode)
         self.assertIn("a/b: failed, exit 3", done.stdout)
         self.assertRegex(done.stdout, r"run %d: failed.*2/2 done, 0 running, 1 failed" % run)
+        self.assertIn("`jobctl why %d` tells more" % run, done.stderr)
         self.assertNotIn("\033", done.stdout + done.stderr)
 
     def test_follow_draws_one_line_on_a_terminal_and_detaches(self):

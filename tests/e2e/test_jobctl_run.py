@@ -27,10 +27,12 @@ class Run(unittest.TestCase):
 
     def test_statuses(self):
         self.assertEqual(0, self.jobctl("run", "true").returncode)
-        self.assertEqual(128 + 9, self.jobctl("run", "-c", "kill -9 $$").returncode)
+        done = self.jobctl("run", "-c", "kill -9 $$")
+        self.assertEqual(128 + 9, done.returncode)
+        self.assertIn("was killed by signal 9", done.stderr)
         done = self.jobctl("run", "/nonexistent/program")
         self.assertEqual(127, done.returncode)
-        self.assertIn("jobctl why", done.stderr)
+        self.assertIn("could not be started: cannot execute /nonexistent/program: No such file or directory", done.stderr)
 
     def test_arguments_stay_as_they_are(self):
         done = self.jobctl("run", "-n", "args", "--", "printf", "%s|", "a b", "-x", "--", "$HOME", "*")
@@ -48,6 +50,7 @@ class Run(unittest.TestCase):
         self.assertEqual((0, folder + "\n1=2 b\ntext\n"), (done.returncode, done.stdout), done.stderr)
         done = self.jobctl("run", "--timeout", "0.05", "--grace", "0.05", "-c", "exec sleep 600")
         self.assertEqual(128 + 15, done.returncode)
+        self.assertIn("ran longer than its --timeout of 0.05 s", done.stderr)
 
     def test_retries(self):
         done = self.jobctl("run", "--retry", "2", "-n", "again", "-c", "test $JOBD_ATTEMPT = 3")
@@ -67,11 +70,13 @@ class Run(unittest.TestCase):
         for sig in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(sig):
                 runner = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "run", "-n", "victim", "-c", "echo up; exec sleep 600"],
-                                          stdout=subprocess.PIPE, text=True)
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 self.assertEqual("up\n", runner.stdout.readline())
                 runner.send_signal(sig)
                 self.assertEqual(128 + 15, runner.wait(kit.PATIENCE))
+                self.assertRegex(runner.stderr.read(), r"^jobctl: interrupted: \d+/victim is terminated, and killed .* in 10 s\n$")
                 runner.stdout.close()
+                runner.stderr.close()
                 self.assertEqual("cancelled", self.daemon.jobs("victim")["victim"]["state"])
 
     def test_usage(self):

@@ -3,6 +3,7 @@
 """submit, add, seal: what is printed, what is refused and where, what is the same run."""
 import json
 import os
+import signal
 import subprocess
 import unittest
 
@@ -117,6 +118,24 @@ class Submit(unittest.TestCase):
         done = self.jobctl("submit", "--follow", "-", text="a: false\n")
         self.assertEqual((1, "3\n"), (done.returncode, done.stdout))
         self.assertIn("failed", done.stderr)
+
+    def test_an_interrupted_wait_says_how_to_come_back(self):
+        fifo = os.path.join(self.daemon.folder, "fifo")
+        os.mkfifo(fifo)
+        waiter = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "submit", "--wait", "-"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiter.stdin.write("a: echo up >%s; read x <%s\n" % (fifo, fifo))
+        waiter.stdin.close()
+        run = waiter.stdout.readline().strip()
+        with open(fifo, encoding="utf-8") as f:
+            self.assertEqual("up\n", f.readline())
+        waiter.send_signal(signal.SIGINT)
+        self.assertEqual(130, waiter.wait(kit.PATIENCE))
+        self.assertIn("`jobctl wait %s` comes back" % run, waiter.stderr.read())
+        waiter.stdout.close()
+        waiter.stderr.close()
+        self.assertEqual("running", self.daemon.listed()[0]["state"])
+        self.jobctl("cancel", run, check=True)
 
     def test_open_add_seal(self):
         run = int(self.jobctl("submit", "--open", "--name", "stream", "-", text="a: true\n", check=True).stdout)
