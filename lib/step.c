@@ -140,6 +140,7 @@ int jt_sched_backoff(struct jt_sched *s, jt_job j, int64_t due_ns, struct jt_err
 	if (jti_due_init(s) < 0)
 		return jti_fail(err, JT_ENOMEM, j, "out of memory for the retries of %u jobs", s->n_jobs);
 	jti_set_state(s, n, JT_BACKOFF);
+	s->node[n].flags |= N_AVAILABLE;
 	jti_due_push(s, n, due_ns);
 	return 0;
 }

@@ -13,6 +13,8 @@
 #define SEEDS 4000
 
 static uint64_t seed_now, state;
+static int64_t now;
+#define LATER 1000              /* by then nobody backs off any more */
 static struct oracle o;
 static struct jt_sched *s;
 static struct jt_changes out;
@@ -126,11 +128,11 @@ static bool final(int j)
 
 static void start_all(void)
 {
-	for (jt_job j; (j = jt_sched_next(s, 0, NULL)) != JT_NONE;) {
+	for (jt_job j; (j = jt_sched_next(s, now, NULL)) != JT_NONE;) {
 		claim(!ran[j]);
 		for (int k = 0; k < (int)jt_sched_counts(s)->total; k++)
 			claim(!oracle_needs(&o, (int)j, k) || final(k));
-		claim(jt_sched_start(s, j, 0, &err) == 0);
+		claim(jt_sched_start(s, j, now, &err) == 0);
 		ran[j] = true;
 		in_flight[n_flight++] = (int)j;
 	}
@@ -163,6 +165,7 @@ static void close_sched(void)
 	memset(ran, 0, sizeof(ran));
 	n_flight = 0;
 	sealed = false;
+	now = 0;
 }
 
 static void compare(void)
@@ -221,6 +224,9 @@ static void restart(void)
 		r[j] = (struct jt_restore){ .state = jt_job_state(s, (jt_job)j) };
 		if (final(j))
 			jt_job_end(s, (jt_job)j, &r[j].end, &r[j].reason, &r[j].cause);
+		struct jt_why w;
+		jt_sched_why(s, (jt_job)j, &w);
+		r[j].due_ns = w.at_ns;
 	}
 	jt_sched_free(s);
 	open_sched(mode);
@@ -268,6 +274,7 @@ static void hold_or_release(int j)
 
 static void release_all(void)
 {
+	now = LATER;
 	for (int j = 0; j < o.n; j++)
 		if (jt_job_state(s, (jt_job)j) == JT_HELD)
 			hold_or_release(j);
@@ -279,7 +286,7 @@ static void attempt_again(void)
 		return;
 	int j = take_flying();
 	unsigned how = pick(3);
-	int r = how == 0 ? jt_sched_backoff(s, (jt_job)j, 0, &err) : how == 1 ? jt_sched_unstart(s, (jt_job)j, &err) :
+	int r = how == 0 ? jt_sched_backoff(s, (jt_job)j, pick(LATER), &err) : how == 1 ? jt_sched_unstart(s, (jt_job)j, &err) :
 		jt_sched_hold_lost(s, (jt_job)j, &err);
 	claim(r == 0);
 	ran[j] = false;
@@ -294,6 +301,7 @@ static void seal_all(void)
 static void meddle(void)
 {
 	int j = (int)pick((unsigned)o.n);
+	now += pick(50);
 	switch (pick(8)) {
 	case 0:
 		cancel_one(j);

@@ -72,6 +72,23 @@ START_TEST(due_times_survive)
 }
 END_TEST
 
+START_TEST(what_ran_over_the_restart_can_back_off_and_be_held)
+{
+	named("a", "b after a", "c after a when finished");
+	restore("a", ENDED(OK));
+	restore("b", .state = JT_RUNNING);
+	restore("c", .state = JT_RUNNING);
+	begin();                expect(NOTHING);
+	backoff("b", 10);
+	backoff("c", 10);
+	hold("b");
+	hold("c");
+	release("b");
+	release("c");
+	at(10);                 expect("start b", "start c");
+}
+END_TEST
+
 START_TEST(a_ready_job_is_ready_again)
 {
 	named("a", "a/x");
@@ -116,6 +133,6 @@ START_TEST(a_state_that_contradicts_itself_is_refused)
 END_TEST
 
 CHAPTER(stories_of_restarts, "restarts", a_running_job_keeps_its_slot, more_may_run_than_there_are_slots_now,
-	ends_open_and_shut_what_they_did, what_had_not_been_skipped_yet_is_skipped_now, held_jobs_stay_held, due_times_survive,
+	ends_open_and_shut_what_they_did, what_had_not_been_skipped_yet_is_skipped_now, held_jobs_stay_held, due_times_survive, what_ran_over_the_restart_can_back_off_and_be_held,
 	a_ready_job_is_ready_again, when_is_judged_from_restored_ends, a_stream_is_restored_open,
 	a_state_that_contradicts_itself_is_refused)
