@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "proto/nearest.h"
 #include "status.h"
 
 int fault_set(struct fault *f, const char *file, struct place at, const char *fmt, ...)
@@ -150,13 +151,31 @@ static int add_jobs(struct document *d, json_t *jobs, struct fault *f)
 	return 0;
 }
 
+/* A key that was meant to be it is the better answer. */
+static int no_jobs(const struct document *d, json_t *top, struct fault *f)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(top, key, value) {
+		struct nearest near;
+
+		nearest_init(&near, key);
+		nearest_offer(&near, "jobs");
+		if (nearest_get(&near))
+			return fault_set(f, d->file, places_find(&d->places, (const char *[]){ key }, 1), "unknown field \"%s\"; did you mean \"jobs\"?",
+					 key);
+	}
+	return fault_set(f, d->file, (struct place){ 0 }, "there are no jobs: expected \"jobs:\" with a command for each path");
+}
+
 static int finish(struct document *d, json_t *top, struct fault *f)
 {
 	json_t *jobs = json_object_get(top, "jobs"), *defaults = json_object_get(top, "defaults");
 	struct place at = places_find(&d->places, (const char *[]){ "jobs" }, 1);
 
 	if (!jobs)
-		return fault_set(f, d->file, at, "there are no jobs: expected \"jobs:\" with a command for each path");
+		return no_jobs(d, top, f);
 	if (!json_is_object(jobs) && !json_is_array(jobs))
 		return fault_set(f, d->file, at, "jobs must be a mapping of paths to commands, or a list of jobs");
 	if (add_jobs(d, jobs, f) != 0)

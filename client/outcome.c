@@ -114,12 +114,12 @@ static int draw(struct follow *f)
 	return 0;
 }
 
-/* What stays on the screen above the live line: failures, and everything where there is no live line. */
+/* What stays on the screen above the live line: failures, also of attempts, and everything where there is no live line. */
 static bool is_worth_a_line(const struct follow *f, const json_t *event)
 {
-	const char *state = reply_text(event, "state");
+	const char *state = reply_text(event, "state"), *kind = reply_text(event, "kind");
 
-	return !f->live || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
+	return !f->live || (kind && strcmp(kind, "retrying") == 0) || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
 }
 
 static void take_event(struct follow *f, const json_t *event)

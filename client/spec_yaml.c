@@ -4,6 +4,7 @@
  * `0777`, `1:30` and `1e3` stay what was written wherever text is due. Duplicate keys, aliases, anchors, tags, second documents and
  * keys that are not scalars are refused.
  */
+#include <stdbool.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -92,6 +93,15 @@ static struct place place_of_byte(const char *input, size_t offset)
 	return at;
 }
 
+static bool is_indented_by_tab(const char *from, unsigned long line)
+{
+	while (from && --line) {
+		from = strchr(from, '\n');
+		from = from ? from + 1 : NULL;
+	}
+	return from && from[strspn(from, " ")] == '\t';
+}
+
 static int syntax_error(struct yaml *y)
 {
 	const yaml_parser_t *p = &y->parser;
@@ -99,6 +109,8 @@ static int syntax_error(struct yaml *y)
 
 	if (p->error == YAML_READER_ERROR)
 		return fault_set(y->f, y->file, place_of_byte(y->text, p->problem_offset), "%s", p->problem);
+	if (p->error == YAML_SCANNER_ERROR && is_indented_by_tab(y->text, at.line))
+		return fault_set(y->f, y->file, at, "a tab cannot indent in YAML; use blanks");
 	if (p->context && p->context_mark.line != p->problem_mark.line)
 		return fault_set(y->f, y->file, at, "%s %s (from line %zu)", p->problem, p->context, p->context_mark.line + 1);
 	return fault_set(y->f, y->file, at, "%s%s%s", p->problem ? p->problem : "this is not YAML", p->context ? " " : "",

@@ -86,7 +86,7 @@ START_TEST(yaml_mistakes_have_a_line_and_a_column)
 	refuses(spec_yaml_read, "jobs:\n  a: !!str y\n", "f:2:6: tags (");
 	refuses(spec_yaml_read, "jobs: !x {a: y}\n", "f:1:7: tags (!x)");
 	refuses(spec_yaml_read, "---\njobs: {a: y}\n---\njobs: {b: x}\n", "f:3:1: a second document begins here");
-	refuses(spec_yaml_read, "jobs:\n\ta: y\n", "f:2:1: found character that cannot start any token");
+	refuses(spec_yaml_read, "jobs:\n\ta: y\n", "f:2:1: a tab cannot indent in YAML; use blanks");
 	refuses(spec_yaml_read, "jobs:\n  a: [x\n  b: y\n", "f:3:");
 	refuses(spec_yaml_read, "? [a]\n: y\n", "f:1:3: a key must be text");
 	refuses(spec_yaml_read, "- a\n", "f:1:1: expected a mapping");
