@@ -248,16 +248,17 @@ int jt_sched_cmp(const struct jt_sched *s, jt_job a, jt_job b);                 
  * from the start). At most n; returns how many. O(log total + n); after adds to a stream, once O(total log total). */
 size_t jt_sched_list(struct jt_sched *s, const char *prefix, size_t len, const char *after, size_t after_len, jt_job *ret, size_t n);
 
-/* jt_sched_why - what a job that has not ended waits for, nearest cause first. */
+/* jt_sched_why - what a job that has not ended waits for, nearest cause first. A job with `when` waits for its ancestors, barriers and `after`
+ * like the others and is told so; WHEN is left for what is none of these. NOT: it runs, has ended, or may start now. */
 enum jt_wait { JT_WAITS_NOT, JT_WAITS_PARENT, JT_WAITS_BARRIER, JT_WAITS_AFTER, JT_WAITS_WHEN, JT_WAITS_HELD, JT_WAITS_SLOT,
 	       JT_WAITS_PACE, JT_WAITS_BACKOFF, JT_WAITS_PAUSED, JT_WAITS_SEAL };
 #define JT_WHY_JOBS 20
 struct jt_why {
 	enum jt_wait what;
 	char dir[JT_PATH_MAX + 2];   /* BARRIER, SEAL: the barrier's directory, "P/~"; AFTER: the dependency as it was written */
-	jt_job jobs[JT_WHY_JOBS];    /* PARENT: the nearest job ancestor; BARRIER, AFTER, WHEN: up to 20 that have not ended or shut it */
+	jt_job jobs[JT_WHY_JOBS];    /* PARENT: the nearest job ancestor; BARRIER, AFTER: up to 20 that have not ended or shut it */
 	size_t n_jobs;
-	uint32_t n_open;             /* BARRIER, AFTER, WHEN: how many have not ended, in all */
+	uint32_t n_open;             /* BARRIER, AFTER: how many have not ended, in all */
 	bool shut;                   /* BARRIER: shut for good (only for a job with when: finished) */
 	int64_t at_ns;               /* BACKOFF, PACE: due */
 };
