@@ -106,9 +106,55 @@ static int await_ready(int fd)
 	return -1;
 }
 
-static int start_with(const char *jobd, const char *socket, const char *state, const char *log)
+/* The last error that jobd has logged; the caller frees. NULL: none is found. */
+static char *last_error(const char *log)
 {
-	const char *argv[] = { "jobd", "--state", state, "--socket", socket, "--ready", NULL };
+	FILE *f = fopen(log, "re");
+	char *line = NULL, *found = NULL;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		const char *error = strstr(line, "error: ");
+
+		if (!error)
+			continue;
+		free(found);
+		found = xstrndup(error + strlen("error: "), strcspn(error, "\n") - strlen("error: "));
+	}
+	if (f)
+		fclose(f);
+	free(line);
+	return found;
+}
+
+static int not_ready(const char *jobd, const char *log)
+{
+	char *error = last_error(log);
+	int rc;
+
+	if (error)
+		rc = complain(CTL_NO_DAEMON, "no daemon runs, and %s did not get ready: %s\n(its log: %s)", jobd, error, log);
+	else
+		rc = complain(CTL_NO_DAEMON, "no daemon runs, and %s did not get ready; %s says why", jobd, log);
+	free(error);
+	return rc;
+}
+
+/* The configuration that `config check` looks at: also root's own daemon has the user's. The caller frees; NULL: jobd's default. */
+static char *own_config(void)
+{
+	const char *env = getenv("JOBD_CONFIG");
+	char *config = env && *env ? NULL : conn_user_config();
+
+	if (config && access(config, F_OK) == 0)
+		return config;
+	free(config);
+	return NULL;
+}
+
+static int start_with(const char *jobd, const char *socket, const char *state, const char *config, const char *log)
+{
+	const char *argv[] = { "jobd", "--state", state, "--socket", socket, "--ready", config ? "--config" : NULL, config, NULL };
 	int fds[2], rc;
 	pid_t pid;
 
@@ -121,7 +167,7 @@ static int start_with(const char *jobd, const char *socket, const char *state, c
 	if (rc != 0)
 		rc = complain(CTL_NO_DAEMON, "no daemon runs, and %s cannot be started: %s", jobd, strerror(rc));
 	else if (await_ready(fds[0]) != 0)
-		rc = complain(CTL_NO_DAEMON, "no daemon runs, and %s did not get ready; %s says why", jobd, log);
+		rc = not_ready(jobd, log);
 	close(fds[0]);
 	return rc;
 }
@@ -129,8 +175,10 @@ static int start_with(const char *jobd, const char *socket, const char *state, c
 static int start(const char *socket)
 {
 	char *jobd = find_jobd(), *state = conn_user_state(), *log = xasprintf("%s/jobd.log", state);
-	int rc = start_with(jobd, socket, state, log);
+	char *config = own_config();
+	int rc = start_with(jobd, socket, state, config, log);
 
+	free(config);
 	free(log);
 	free(state);
 	free(jobd);

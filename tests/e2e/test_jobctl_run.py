@@ -109,6 +109,16 @@ class Start(unittest.TestCase):
         self.assertEqual(4, self.jobctl("ping").returncode)
 
     @unittest.skipIf(os.path.exists("/run/jobd/socket"), "a system daemon answers here")
+    def test_a_mistake_in_the_users_configuration_is_told(self):
+        folder = os.path.join(self.env["XDG_CONFIG_HOME"], "jobd")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "jobd.conf"), "w", encoding="utf-8") as f:
+            f.write("slotz = 1\n")
+        done = self.jobctl("ls")
+        self.assertEqual((4, ""), (done.returncode, done.stdout))
+        self.assertIn('did not get ready: %s/jobd.conf:1: unknown key "slotz"; did you mean "slots"?' % folder, done.stderr)
+
+    @unittest.skipIf(os.path.exists("/run/jobd/socket"), "a system daemon answers here")
     def test_many_at_once_start_one(self):
         clients = [subprocess.Popen([kit.JOBCTL, "run", "-n", "job-%d" % i, "true"], env=self.env, stdin=subprocess.DEVNULL,
                                     stderr=subprocess.PIPE, text=True) for i in range(10)]
