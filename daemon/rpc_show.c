@@ -340,6 +340,28 @@ static char *listed(const struct explain *x, const struct step *st)
 	return text;
 }
 
+/* What is to be sealed is the folder of a barrier ("p/~"), or what is waited for with all below it ("p/"): both times what stands before
+ * the last slash. */
+static json_t *seal_text(const struct explain *x, const struct step *st)
+{
+	const char *path = path_of(x, st->job), *slash = strrchr(st->why.dir, '/');
+	uint32_t id = x->run->id;
+
+	if (!slash)
+		return json_sprintf("\"%s\" waits until the run is sealed, as jobs may still be added: `jobctl seal %u` ends that", path, id);
+	return json_sprintf("\"%s\" waits until \"%.*s\" is sealed, as jobs may still be added there: `jobctl seal %u/%.*s` ends that, or "
+			    "`jobctl seal %u`", path, (int)(slash - st->why.dir), st->why.dir, id, (int)(slash - st->why.dir), st->why.dir, id);
+}
+
+/* Held by the daemon, not by a person: an attempt nobody saw end is not repeated unasked. */
+static json_t *lost_text(const struct explain *x, const struct step *st, const struct store_job_state *js)
+{
+	const char *path = path_of(x, st->job);
+
+	return json_sprintf("\"%s\" is held because nobody saw how its last attempt ended (lost %u time%s; see on_lost, lost_max): if it may run "
+			    "again, `jobctl release %u/%s`", path, js->n_lost, js->n_lost == 1 ? "" : "s", x->run->id, path);
+}
+
 static json_t *wait_text(const struct explain *x, const struct step *st)
 {
 	const char *path = path_of(x, st->job);
@@ -372,8 +394,7 @@ static json_t *wait_text(const struct explain *x, const struct step *st)
 		text = json_sprintf("\"%s\" could start, but run %u is paused: `jobctl resume %u`", path, x->run->id, x->run->id);
 		break;
 	case JT_WAITS_SEAL:
-		text = json_sprintf("\"%s\" waits until \"%s\" is sealed: jobs may still be added there (`jobctl seal`)", path,
-				    *st->why.dir ? st->why.dir : "the run");
+		text = seal_text(x, st);
 		break;
 	case JT_WAITS_SLOT:
 	case JT_WAITS_NOT:
@@ -426,6 +447,8 @@ static json_t *step_json(const struct explain *x, const struct step *st, const s
 		what = "running";
 		text = json_sprintf("\"%s\" is running (attempt %u%s)", path_of(x, st->job), a ? a->attempt : js->attempts,
 				    a && a->end_reason ? "; it is being terminated" : "");
+	} else if (st->why.what == JT_WAITS_HELD && js->n_lost) {
+		text = lost_text(x, st, js);
 	} else if (st->why.what == JT_WAITS_SLOT || st->why.what == JT_WAITS_NOT) {
 		text = slot_text(x, st, &what);
 	} else {
@@ -514,9 +537,10 @@ static json_t *run_text(const struct run *r)
 		return json_sprintf("run %u %s: %u of %u jobs ok, %u warned, %u failed, %u skipped, %u cancelled, %u lost", r->id,
 				    r->state == RUN_OK ? "is ok" : r->state == RUN_FAILED ? "failed" : "was cancelled", n[JT_SOK], r->n_jobs,
 				    n[JT_WARNED], n[JT_FAILED], n[JT_SKIPPED], n[JT_CANCELLED], n[JT_LOST]);
-	return json_sprintf("run %u is %s: %u of %u jobs have ended, %u run, %u could start, %u wait, %u failed", r->id,
+	return json_sprintf("run %u is %s: %u of %u jobs have ended, %u run, %u could start, %u wait, %u failed%s", r->id,
 			    state_name_run(run_shown_state(r)), n[JT_SOK] + n[JT_WARNED] + n[JT_FAILED] + n[JT_SKIPPED] + n[JT_CANCELLED] + n[JT_LOST],
-			    r->n_jobs, n[JT_RUNNING] + n[JT_STARTING], n[JT_READY], n[JT_WAITING] + n[JT_BACKOFF] + n[JT_HELD], n[JT_FAILED]);
+			    r->n_jobs, n[JT_RUNNING] + n[JT_STARTING], n[JT_READY], n[JT_WAITING] + n[JT_BACKOFF] + n[JT_HELD], n[JT_FAILED],
+			    run_shown_state(r) == RUN_OPEN ? "; more may be added until it is sealed (`jobctl seal`)" : "");
 }
 
 static void run_explained(struct store_op *op)

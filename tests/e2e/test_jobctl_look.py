@@ -113,6 +113,17 @@ class Look(unittest.TestCase):
             f.write("go\n")
         self.assertEqual(0, self.jobctl("wait", run).returncode)
 
+    def test_why_names_what_is_to_be_sealed(self):
+        run = self.daemon.submit("p/a: true\np/~/z: true\n~/e: true\n", "--open")
+        self.jobctl("wait", "%d/p/a" % run, check=True)
+        self.assertIn("`jobctl seal %d/p` ends that" % run, self.jobctl("why", "%d/p/~/z" % run, check=True).stdout)
+        self.assertIn("until it is sealed", self.jobctl("why", run, check=True).stdout)
+        self.jobctl("seal", "%d/p" % run, check=True)
+        self.jobctl("wait", "%d/p/~/z" % run, check=True)
+        self.assertIn("`jobctl seal %d` ends that" % run, self.jobctl("why", "%d/~/e" % run, check=True).stdout)
+        self.jobctl("seal", run, check=True)
+        self.jobctl("wait", run, check=True)
+
     def test_events_are_in_order(self):
         run = self.ended("a: true\na/b: exit 3\n")
         events = [json.loads(line) for line in self.jobctl("events", "--json", run, check=True).stdout.splitlines()]
