@@ -125,18 +125,11 @@ json_t *rpc_result(struct run *r, jt_job j, const struct store_row *row)
 
 struct page {
 	struct call *call;              /* NULL: aborted */
-	char *path, *cursor;
+	char path[JT_PATH_MAX + 1], cursor[JT_PATH_MAX + 1];    /* "": none */
 	uint32_t states;                /* bits of enum jt_state; 0: all */
 	size_t limit;
 	bool more;
 };
-
-static void page_free(struct page *pg)
-{
-	free(pg->path);
-	free(pg->cursor);
-	free(pg);
-}
 
 static void page_aborted(void *arg, struct call *call)
 {
@@ -177,18 +170,18 @@ static void page_rows(struct store_op *op)
 
 	if (r)
 		call_reply(pg->call, page_json(r, op->rows, op->n_ids, pg->more));
-	page_free(pg);
+	free(pg);
 }
 
 /* Fills ids with the next jobs of the page; states are looked at as they are now. */
 static size_t find_jobs(struct run *r, struct page *pg, uint64_t *ids)
 {
-	const char *after = pg->cursor;
+	const char *after = *pg->cursor ? pg->cursor : NULL;
 	jt_job v[256];
 	size_t n = 0, got, len;
 
 	do {
-		got = jt_sched_list(r->sched, pg->path, pg->path ? strlen(pg->path) : 0, after, after ? strlen(after) : 0, v, 256);
+		got = jt_sched_list(r->sched, *pg->path ? pg->path : NULL, strlen(pg->path), after, after ? strlen(after) : 0, v, 256);
 		for (size_t i = 0; i < got; i++) {
 			after = jt_job_path(r->sched, v[i], &len);
 			if (pg->states && !(pg->states >> jt_job_state(r->sched, v[i]) & 1))
@@ -205,9 +198,10 @@ static size_t find_jobs(struct run *r, struct page *pg, uint64_t *ids)
 
 static void list_jobs(struct call *call, struct run *r, void *arg)
 {
-	struct page *pg = *(struct page **)arg;
+	struct page *pg = xcalloc(1, sizeof(*pg));
 	struct store_op *op = engine_op(r->e, ST_GET_ROWS, r);
 
+	memcpy(pg, arg, sizeof(*pg));
 	pg->call = call;
 	call_on_abort(call, page_aborted, pg);
 	op->ids = xcalloc(pg->limit + 1, sizeof(*op->ids));
@@ -219,7 +213,7 @@ void rpc_list(void *ctx, struct call *call, const json_t *params)
 {
 	struct list_params p = { 0 };
 	struct engine *e = ctx;
-	struct page *pg, **arg;
+	struct page *pg;
 	struct run *r;
 
 	if (!rpc_read(call, params, list_fields, &p))
@@ -232,20 +226,18 @@ void rpc_list(void *ctx, struct call *call, const json_t *params)
 	if (!r)
 		return;
 	pg = xcalloc(1, sizeof(*pg));
-	pg->path = xstrdup(p.path);
-	pg->cursor = xstrdup(p.cursor);
+	snprintf(pg->path, sizeof(pg->path), "%s", p.path ? p.path : "");
+	snprintf(pg->cursor, sizeof(pg->cursor), "%s", p.cursor ? p.cursor : "");
 	pg->limit = p.limit ? (size_t)p.limit : PAGE_DEFAULT;
 	for (size_t i = 0; i < p.n_states; i++) {
 		enum jt_state st;
 
 		if (jt_state_parse(p.states[i], &st) < 0) {
-			page_free(pg);
+			free(pg);
 			call_invalid(call, "states");
 			return;
 		}
 		pg->states |= 1u << st;
 	}
-	arg = xcalloc(1, sizeof(*arg));
-	*arg = pg;
-	rpc_on_run(call, r, list_jobs, arg);
+	rpc_on_run(call, r, list_jobs, pg);
 }
