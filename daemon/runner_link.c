@@ -356,6 +356,18 @@ static void enqueue(struct runner_link *l, const struct rm_msg *m)
 	l->queue.v[l->queue.n++] = *m;
 }
 
+/* The runner has gone and we have not heard of it yet: that is no fault of the job that was to start. */
+static bool is_broken(int err)
+{
+	return err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
+}
+
+/* ETOOMANYREFS: as many descriptors as we may have are on their way already. */
+static bool is_congested(int err)
+{
+	return err == EAGAIN || err == ENOBUFS || err == ETOOMANYREFS;
+}
+
 int runner_link_start(struct runner_link *l, const struct rm_start *st)
 {
 	if (l->state != UP) {
@@ -366,7 +378,9 @@ int runner_link_start(struct runner_link *l, const struct rm_start *st)
 	if (!event_pending(l->out, EV_WRITE, NULL)) {
 		if (rm_send_start(l->fd, st) == 0)
 			return 0;
-		if (errno != EAGAIN)
+		if (is_broken(errno))
+			errno = ENOTCONN;
+		if (errno == ENOTCONN || !is_congested(errno))
 			return -1;
 		want_write(l);
 	}

@@ -129,7 +129,7 @@ class Crowd(Case):
         self.d.kill()           # then its jobs are not in memory
         self.d.start()
         self.connect()
-        calls = ("List", {"run": run}), ("Get", {"run": run, "path": "a"}), ("Retry", {"run": run, "all": True}), ("Remove", {"run": run}), \
+        calls = ("List", {"run": run}), ("Get", {"run": run, "path": "a"}), ("Retry", {"run": run}), ("Remove", {"run": run}), \
                 ("Watch", {"since": 0}), ("Explain", {"run": run, "path": "a"}), ("Wait", {"targets": [{"run": run, "path": "a"}]})
         for method, parameters in calls:
             self.conn.send("org.jobd." + method, parameters)
