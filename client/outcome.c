@@ -119,7 +119,11 @@ static bool is_worth_a_line(const struct follow *f, const json_t *event)
 {
 	const char *state = reply_text(event, "state"), *kind = reply_text(event, "kind");
 
-	return !f->live || (kind && strcmp(kind, "retrying") == 0) || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
+	if (!f->live)
+		return true;
+	if (!reply_text(event, "path"))
+		return false;           /* the end of the run: the summary says it */
+	return (kind && strcmp(kind, "retrying") == 0) || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
 }
 
 static void take_event(struct follow *f, const json_t *event)
