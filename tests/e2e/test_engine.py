@@ -299,11 +299,15 @@ class Restart(Case):
         self.d.start()
         self.connect()
 
+    def states_after_restart(self, run):
+        """What runs is starting until the runner has told what it has."""
+        return {p: "begun" if s in ("starting", "running") else s for p, s in self.states(run).items()}
+
     def test_running_jobs_are_adopted_and_waiting_ones_wait(self):
         run = self.submit(self.puppet_jobs("a", "a/b", "c"), workers=1)
         self.pup.accept()
         self.restart()
-        self.assertEqual(self.states(run), {"a": "running", "a/b": "waiting", "c": "ready"})
+        self.assertEqual(self.states_after_restart(run), {"a": "begun", "a/b": "waiting", "c": "ready"})
         self.pup.end("a")
         self.assertEqual(self.pup.accept(), "a/b")
         self.restart()
@@ -349,6 +353,42 @@ class Restart(Case):
         self.wait(run)
         self.assertEqual(self.jobs(run)["a"]["state"], "cancelled")
 
+    def test_what_a_cancel_spares_is_spared_after_a_restart_too(self):
+        run = self.submit(dict(self.puppet_jobs("a", "a/b"), end=dict(self.puppet_jobs("end")["end"], after=["a/"], when="finished")))
+        self.pup.accept()
+        self.call("Cancel", run=run)
+        self.assertEqual(self.pup.accept(), "end")
+        self.restart()
+        self.pup.end("end")
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped", "end": "ok"})
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "cancelled")
+
+    def test_a_deadline_passes_while_jobd_is_away(self):
+        run = self.submit(self.puppet_jobs("a", "a/b"), deadline_s=1)
+        self.pup.accept()
+        self.d.kill()
+        with self.assertRaises(ConnectionRefusedError):
+            varlink.Connection(self.d.socket)
+        self.d.start()
+        self.connect()
+        self.wait(run)
+        self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped"})
+        self.assertEqual(self.call("Get", run=run)["run"]["state"], "failed")
+
+    def test_a_shutdown_that_is_asked_for_twice_answers_both(self):
+        self.submit(self.puppet_jobs("a"))
+        self.pup.accept()
+        first, second = (varlink.Connection(self.d.socket, kit.PATIENCE) for _ in range(2))
+        first.send("org.jobd.Shutdown", {"mode": "drain"})
+        second.send("org.jobd.Shutdown", {"mode": "kill"})
+        self.assertEqual([conn.receive()["parameters"]["running"] for conn in (first, second)], [0, 0])
+        first.close()
+        second.close()
+        self.d.gone()
+        self.d.start()
+        self.connect()
+
     def test_holds_pauses_and_retry_times_survive(self):
         run = self.submit({"a": {"shell": "exit 1", "retry": {"max": 1, "min_s": 3600, "cap_s": 3600, "max_s": 3600}},
                            "h": self.puppet_jobs("h")["h"], "h/x": "true"})
@@ -359,7 +399,7 @@ class Restart(Case):
         self.call("Hold", run=run, path="h/x")
         self.call("Pause", run=run)
         self.restart()
-        self.assertEqual(self.states(run), {"a": "backoff", "h": "running", "h/x": "held"})
+        self.assertEqual(self.states_after_restart(run), {"a": "backoff", "h": "begun", "h/x": "held"})
         due = self.why(run, "a")[0]
         self.assertEqual(due["what"], "backoff")
         self.assertGreater(due["due_at"], time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 3000)))
