@@ -140,14 +140,15 @@ static void take_event(struct follow *f, const json_t *event)
 	event_line(f->out, event, EVENT_OF_ONE_RUN);
 }
 
-static void take_events(struct follow *f, const json_t *reply)
+/* 0, or CTL_INTERRUPTED: nobody reads any more (`follow | head`). */
+static int take_events(struct follow *f, const json_t *reply)
 {
 	json_t *event;
 	size_t i;
 
 	json_array_foreach(json_object_get(reply, "events"), i, event)
 		take_event(f, event);
-	fflush(f->out);
+	return fflush(f->out) == 0 ? 0 : CTL_INTERRUPTED;
 }
 
 /* Until an event has come, a signal, or the time to draw again. 1: events; 0: time; -1: a signal. */
@@ -184,7 +185,7 @@ static int follow_events(struct follow *f)
 		if (what > 0)
 			rc = call_next(f->watch, &reply, &last);
 		if (rc == 0)
-			take_events(f, reply);
+			rc = take_events(f, reply);
 		if (rc == 0 && f->live && now_s() - f->drawn_s >= LIVE_MS / 1000.0)
 			rc = draw(f);
 		json_decref(reply);

@@ -210,6 +210,17 @@ class Look(unittest.TestCase):
         self.assertIn("`jobctl why %d` tells more" % run, done.stderr)
         self.assertNotIn("\033", done.stdout + done.stderr)
 
+    def test_follow_ends_when_nobody_reads(self):
+        fifo = self.fifo()
+        run = self.daemon.submit("a: true\nb: read x < %s\n" % fifo)
+        self.jobctl("wait", "%d/a" % run, check=True)
+        reader, writer = os.pipe()
+        os.close(reader)
+        follower = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "follow", str(run)], stdout=writer, stderr=subprocess.DEVNULL)
+        os.close(writer)
+        self.assertEqual(130, follower.wait(kit.PATIENCE))
+        self.jobctl("cancel", run, check=True)
+
     def test_follow_draws_one_line_on_a_terminal_and_detaches(self):
         fifo = self.fifo()
         run = self.daemon.submit("a: read x < %s\n" % fifo, "--name", "night")
