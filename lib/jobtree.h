@@ -3,7 +3,7 @@
  * libjobtree - trees of jobs: which may start, in which order, and what an end means for the rest.
  *
  * A job is named by a path. `a/b` waits for `a`; `a/~/c` waits for everything else below `a`. The library computes: it does
- * no I/O, reads no clock, starts no thread (but in jt_run_threads, whose purpose that is). Time comes in as nanoseconds
+ * no I/O, reads no clock, starts no thread (but in jt_run_threads, whose purpose that is, and in the maps of jobtree_map.h). Time comes in as nanoseconds
  * of a clock that never goes back; the rules are those of "What the scheduler does" in doc/semantics.md.
  *
  * Thread safety: an object belongs to one thread at a time. Nothing is global.
