@@ -83,6 +83,12 @@ static void get_aborted(void *arg, struct call *call)
 	((struct get *)arg)->call = NULL;
 }
 
+/* What holds a job's processes together when it is started now. */
+static const char *containment(const struct engine *e)
+{
+	return runner_link_has_cgroups(e->link) ? "control group" : "session and process group";
+}
+
 static void got_job(struct store_op *op)
 {
 	struct get *g = op->arg;
@@ -99,7 +105,7 @@ static void got_job(struct store_op *op)
 	o = json_pack("{s:o, s:o, s:o}", "run", rpc_run_row(r, g->owner), "job", rpc_job_row(r, g->job, &op->rows[0].job), "attempts", attempts);
 	if (g->owner && op->text)
 		json_object_set_new(o, "spec", whole_spec(r, op->text, op->text_len));
-	json_object_set_new(o, "containment", json_string("session and process group"));
+	json_object_set_new(o, "containment", json_string(containment(op->ctx)));
 	call_reply(g->call, o);
 	free(g);
 }

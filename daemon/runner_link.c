@@ -430,6 +430,11 @@ uint32_t runner_link_capacity(const struct runner_link *l)
 	return l->welcome.capacity;
 }
 
+bool runner_link_has_cgroups(const struct runner_link *l)
+{
+	return l->welcome.held_by == RM_HELD_BY_CGROUP;
+}
+
 struct runner_link *runner_link_new(struct event_base *base, const struct runner_link_opts *opts)
 {
 	struct runner_link *l = calloc(1, sizeof(*l));

@@ -33,6 +33,8 @@ void runner_link_free(struct runner_link *l);
 bool runner_link_is_up(const struct runner_link *l);
 int32_t runner_link_pid(const struct runner_link *l);
 uint32_t runner_link_capacity(const struct runner_link *l);
+/* runner_link_has_cgroups - whether the runner that answered last holds each job in a control group. */
+bool runner_link_has_cgroups(const struct runner_link *l);
 /* 0: sent. -1: EAGAIN (on_writable will be called), ENOTCONN, E2BIG. */
 int runner_link_start(struct runner_link *l, const struct rm_start *st);
 /* Gathered, sent by runner_link_flush (the engine calls it once a turn). Dropped when the link is down: the next inventory tells. */

@@ -52,6 +52,8 @@ struct attempt {
 	int pidfd;                              /* -1: does not run */
 	int64_t started_ns, due_ns;             /* monotonic; due: next act of the escalation */
 	size_t due_at;                          /* place in the heap; SIZE_MAX: nowhere */
+	struct cage *cage;                      /* NULL: none */
+	int events_fd;                          /* reaped; tells when the cage has emptied. -1: not waiting for that */
 	bool told_to_end;                       /* TERM has been sent; KILL is next */
 	bool fresh;                             /* in the list of those whose start has not been told */
 	TAILQ_ENTRY(attempt) fresh_link;

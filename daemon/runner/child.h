@@ -39,10 +39,12 @@ struct child_error {
 };
 
 /*
- * child_spawn - start the order's command as a session of its own. Returns 0 once it has executed. -1: nothing runs, nothing is left
+ * child_spawn - start the order's command as a session of its own, in the control group whose directory is open as cage_fd (-1: in ours).
+ * Returns 0 once it has executed. -1: nothing runs, nothing is left
  * to reap, *err says why. Every signal must be blocked in the calling thread and have its default action in the process, so that
  * no handler of ours can run in the child, and none is ignored there.
  */
-int child_spawn(const struct child_base *b, const struct order *o, const struct user_ids *ids, struct child *ret, struct child_error *err);
+int child_spawn(const struct child_base *b, const struct order *o, const struct user_ids *ids, int cage_fd, struct child *ret,
+		struct child_error *err);
 
 #endif

@@ -295,7 +295,7 @@ static void start_workers(struct runner *r, long n)
 	if (!r->workers || !r->loads)
 		fail("workers");
 	for (; r->n_workers < (unsigned)n; r->n_workers++) {
-		r->workers[r->n_workers] = worker_new(&r->base, r->box);
+		r->workers[r->n_workers] = worker_new(r->n_workers, &r->base, &r->cages, r->box);
 		if (!r->workers[r->n_workers])
 			fail("cannot start a worker thread");
 	}
@@ -376,6 +376,7 @@ static void start(struct runner *r, const struct options *o)
 		fail("getrandom");
 	read_boot_id(r->boot_id);
 	attempts_init(&r->attempts);
+	cage_open(&r->cages, o->socket);
 	find_old_ends(r, o->socket);
 	TAILQ_INIT(&r->news);
 	LIST_INIT(&r->conns);
@@ -400,6 +401,7 @@ static void finish(struct runner *r)
 		worker_free(r->workers[i]);
 	orders_mail(r, NULL, 0);
 	mailbox_free(r->box);
+	cage_close(&r->cages);
 	if (r->attempts.n)
 		log_warn("leaving with %zu ends that nobody acknowledged; the next runner tells them", r->attempts.n);
 	attempts_done(&r->attempts);

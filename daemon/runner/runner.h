@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "attempt.h"
+#include "cage.h"
 #include "child.h"
 #include "kept.h"
 #include "listen.h"
@@ -47,6 +48,7 @@ struct runner {
 	uint8_t runner_id[16], boot_id[16];
 	uint32_t capacity;
 	struct child_base base;
+	struct cage_root cages;
 	struct mailbox *box;
 	struct worker **workers;
 	unsigned *loads;                /* attempts that each worker has */

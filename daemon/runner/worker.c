@@ -32,6 +32,7 @@ struct worker {
 	struct mail *orders, **orders_tail;     /* attempts to spawn, in order */
 	struct attempt_queue fresh;             /* running, oldest first, their start not yet told */
 	struct due due;
+	struct cages cages;
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -70,8 +71,62 @@ static void report_end(struct worker *w, struct attempt *a)
 		a->fresh = false;
 	}
 	due_clear(&w->due, a);
+	cages_give_back(&w->cages, a->cage);
+	a->cage = NULL;
 	kept_write(a->record, &a->end);
 	tell(w, &a->ended);
+}
+
+/* ---- what is left in the cage ---- */
+
+/* One shot, as for a pidfd; see watch. */
+static int await_events(struct worker *w, struct attempt *a, int op)
+{
+	struct epoll_event ev = {.events = EPOLLPRI | EPOLLONESHOT, .data.ptr = a};
+
+	return epoll_ctl(w->epoll, op, a->events_fd, &ev);
+}
+
+static void end_and_discard_cage(struct worker *w, struct attempt *a)
+{
+	cages_discard(&w->cages, a->cage);
+	a->cage = NULL;
+	if (a->events_fd >= 0)
+		close(a->events_fd);
+	a->events_fd = -1;
+	report_end(w, a);
+}
+
+/* What cannot be killed and seen to be gone would meet the next job there: the cage is used no more. */
+static void abandon_cage(struct worker *w, struct attempt *a, const char *what)
+{
+	log_error("%s what process %d left behind: %s", what, a->end.pid, strerror(errno));
+	end_and_discard_cage(w, a);
+}
+
+/* The end is told when nothing of the job runs any more. */
+static void end_when_empty(struct worker *w, struct attempt *a)
+{
+	if (!a->cage || cage_is_empty(&w->cages, a->cage)) {
+		report_end(w, a);
+		return;
+	}
+	kept_write(a->record, &a->end);         /* should we die now, the next runner kills the rest */
+	a->events_fd = cage_kill(&w->cages, a->cage);
+	if (a->events_fd < 0)
+		abandon_cage(w, a, "cannot kill");
+	else if (await_events(w, a, EPOLL_CTL_ADD) < 0)
+		abandon_cage(w, a, "cannot watch");
+}
+
+static void look_into_cage(struct worker *w, struct attempt *a)
+{
+	if (!cage_has_emptied(a->events_fd)) {
+		if (await_events(w, a, EPOLL_CTL_MOD) < 0)
+			abandon_cage(w, a, "cannot watch");
+		return;
+	}
+	end_and_discard_cage(w, a);
 }
 
 /* The main process is dead (its pidfd says so) and not reaped: its number is still its own, and so is its group's. */
@@ -90,7 +145,8 @@ static void reap(struct worker *w, struct attempt *a)
 	close(a->pidfd);
 	a->pidfd = -1;
 	fill_end(a, &si, &ru);
-	report_end(w, a);
+	due_clear(&w->due, a);
+	end_when_empty(w, a);
 }
 
 /* ---- the way there: TERM, after the grace KILL ---- */
@@ -175,6 +231,23 @@ static void never_started(struct worker *w, struct attempt *a, const struct chil
 	report_end(w, a);
 }
 
+static int spawn_in_cage(struct worker *w, struct attempt *a, const struct user_ids *ids, struct child *ret, struct child_error *err)
+{
+	int rc, fd;
+
+	a->cage = cages_take(&w->cages);
+	if (!a->cage)
+		return child_spawn(w->base, a->order, ids, -1, ret, err);
+	fd = cage_dir(&w->cages, a->cage);
+	if (fd < 0) {
+		*err = (struct child_error){.how = RM_AGAIN, .stage = RM_AT_FORK, .code = errno};
+		return -1;
+	}
+	rc = child_spawn(w->base, a->order, ids, fd, ret, err);
+	close(fd);
+	return rc;
+}
+
 static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
 {
 	struct user_ids ids;
@@ -187,7 +260,7 @@ static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
 	}
 	a->started_ns = now_ns(CLOCK_MONOTONIC);
 	a->end.started_at_us = now_ns(CLOCK_REALTIME) / 1000;
-	rc = child_spawn(w->base, a->order, &ids, &c, err);
+	rc = spawn_in_cage(w, a, &ids, &c, err);
 	user_ids_done(&ids);
 	if (rc < 0)
 		return -1;
@@ -297,6 +370,14 @@ static int wait_ms(const struct worker *w)
 	return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
 }
 
+static void happened(struct worker *w, struct attempt *a)
+{
+	if (a->pidfd >= 0)
+		reap(w, a);
+	else if (a->events_fd >= 0)
+		look_into_cage(w, a);
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -309,7 +390,7 @@ static void *work(void *arg)
 			log_die("epoll_wait: %s", strerror(errno));
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr)
-				reap(w, ev[i].data.ptr);
+				happened(w, ev[i].data.ptr);
 			else
 				take_mail(w);
 		}
@@ -339,16 +420,18 @@ static void release(struct worker *w)
 	if (w->epoll >= 0)
 		close(w->epoll);
 	free(w->due.v);
+	cages_done(&w->cages);
 	free(w);
 }
 
-struct worker *worker_new(const struct child_base *base, struct mailbox *to)
+struct worker *worker_new(unsigned number, const struct child_base *base, const struct cage_root *cages, struct mailbox *to)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->base = base;
+	cages_init(&w->cages, cages, number);
 	w->to = to;
 	w->orders_tail = &w->orders;
 	TAILQ_INIT(&w->fresh);

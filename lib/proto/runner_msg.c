@@ -61,7 +61,8 @@ static unsigned char *put_welcome(unsigned char *to, const struct rm_welcome *w)
 	to = put_bytes(to, w->runner_id, sizeof(w->runner_id));
 	to = put_bytes(to, w->boot_id, sizeof(w->boot_id));
 	to = put_uint(to, w->capacity, 4);
-	return put_uint(to, w->n_inventory, 4);
+	to = put_uint(to, w->n_inventory, 4);
+	return put_uint(to, w->held_by, 4);
 }
 
 static unsigned char *put_end(unsigned char *to, const struct rm_end *e)
@@ -98,7 +99,7 @@ static unsigned char *put_about(unsigned char *to, uint64_t job, uint32_t attemp
 }
 
 static const size_t body_len_of[] = {
-	[RM_HELLO] = 16, [RM_WELCOME] = 48, [RM_INVENTORY] = 64, [RM_READY] = 0, [RM_START] = SIZE_MAX, [RM_STARTED] = 24,
+	[RM_HELLO] = 16, [RM_WELCOME] = 52, [RM_INVENTORY] = 64, [RM_READY] = 0, [RM_START] = SIZE_MAX, [RM_STARTED] = 24,
 	[RM_ENDED] = 64, [RM_ACK] = 16, [RM_KILL] = 16, [RM_PING] = 0, [RM_PONG] = 0, [RM_QUIT] = 0,
 };
 #define N_TYPES (sizeof(body_len_of) / sizeof(*body_len_of))
@@ -348,6 +349,7 @@ static void get_welcome(struct cursor *c, struct rm_welcome *w)
 	get_copy(c, w->boot_id, sizeof(w->boot_id));
 	w->capacity = (uint32_t)get_uint(c, 4);
 	w->n_inventory = (uint32_t)get_uint(c, 4);
+	w->held_by = (uint32_t)get_uint(c, 4);
 }
 
 static void get_end(struct cursor *c, struct rm_end *e)

@@ -50,6 +50,9 @@ struct rm_hello {
 	uint64_t generation;            /* of connections, counted by jobd; for the log */
 };
 
+/* What holds the processes of a job together. */
+enum rm_held_by { RM_HELD_BY_SESSION, RM_HELD_BY_CGROUP };
+
 struct rm_welcome {
 	uint32_t version;
 	uint32_t pid;
@@ -57,6 +60,7 @@ struct rm_welcome {
 	uint8_t boot_id[16];
 	uint32_t capacity;              /* children it can have at once (descriptors) */
 	uint32_t n_inventory;           /* INVENTORY messages that follow, then READY */
+	uint32_t held_by;               /* enum rm_held_by */
 };
 
 struct rm_end {

@@ -96,6 +96,8 @@ void kit_down(struct kit *k)
 {
 	int status = 0;
 
+	if (!k->pid && access(kit_path(k, "socket.cgroup"), F_OK) == 0)
+		kit_spawn(k, NULL);     /* clears away what the one that was killed left */
 	if (k->pid) {
 		kit_hang_up(k);
 		kill(k->pid, SIGTERM);

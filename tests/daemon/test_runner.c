@@ -253,15 +253,18 @@ END_TEST
 START_TEST(a_kill_terminates_and_one_without_grace_kills)
 {
 	struct rm_end e;
+	char deaf[512];
 
+	ck_assert_int_eq(mkfifo(kit_path(&k, "deaf"), 0600), 0);
+	snprintf(deaf, sizeof(deaf), "trap '' TERM; echo >%s; while :; do sleep 1000; done", kit_path(&k, "deaf"));
 	kit_start(&k, &(struct job){.job = 1, .argv = ARGV("sleep", "1000")});
 	kit_started(&k);
 	kit_kill(&k, 1, 60000);
 	e = kit_end(&k);
 	expect_end(e, RM_SIGNAL, SIGTERM);
 	ck_assert_int_eq(e.cause, RM_BY_KILL);
-	kit_start(&k, &(struct job){.job = 2, .shell = "trap '' TERM; echo; while :; do sleep 1000; done"});
-	kit_started(&k);
+	kit_start(&k, &(struct job){.job = 2, .shell = deaf});
+	kit_fifo_wait(kit_path(&k, "deaf"));
 	kit_kill(&k, 2, 60000);
 	kit_kill(&k, 2, 0);
 	expect_end(kit_end(&k), RM_SIGNAL, SIGKILL);

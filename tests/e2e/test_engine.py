@@ -427,6 +427,12 @@ class Restart(Case):
         self.pup.end("g")
         self.wait(run)
 
+    def test_show_says_what_holds_the_processes_of_a_job(self):
+        run = self.submit({"j": "true"})
+        self.wait(run)
+        caged = os.path.exists(os.path.join(self.d.state, "runner.sock.cgroup"))
+        self.assertEqual(self.call("Get", run=run, path="j")["containment"], "control group" if caged else "session and process group")
+
     def end_unacknowledged(self, jobd_pid, name, status):
         """The runner has told an end, to us; the stopped jobd has not heard of it."""
         os.kill(jobd_pid, signal.SIGSTOP)

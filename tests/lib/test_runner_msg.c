@@ -16,7 +16,8 @@
 
 static const struct rm_msg samples[] = {
 	{.type = RM_HELLO, .u.hello = {.version = 1, .pid = 77, .generation = UINT64_C(0x1122334455667788)}},
-	{.type = RM_WELCOME, .u.welcome = {.version = 1, .pid = 5, .runner_id = {1, 2, 3}, .boot_id = {[15] = 9}, .capacity = 1000, .n_inventory = 3}},
+	{.type = RM_WELCOME, .u.welcome = {.version = 1, .pid = 5, .runner_id = {1, 2, 3}, .boot_id = {[15] = 9}, .capacity = 1000, .n_inventory = 3,
+						.held_by = RM_HELD_BY_CGROUP}},
 	{.type = RM_INVENTORY, .u.end = {.job = UINT64_C(7) << 32 | 1, .attempt = 2, .how = RM_RUNNING, .pid = 44, .started_at_us = 1}},
 	{.type = RM_READY},
 	{.type = RM_STARTED, .u.started = {.job = UINT64_MAX, .attempt = UINT32_MAX, .pid = 3, .started_at_us = INT64_MAX}},
