@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobtree.h"
+#include "jobtree_map.h"
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -118,12 +119,64 @@ START_TEST(every_allocation_of_a_stream_may_fail)
 }
 END_TEST
 
+static int no_item(void *arg, struct jt_item *ret)
+{
+	(void)arg;
+	(void)ret;
+	return 0;
+}
+
+static void count_close(void *arg)
+{
+	(*(int *)arg)++;
+}
+
+static int no_work(void *arg, const struct jt_call *call, const struct jt_item *item, struct jt_item *ret)
+{
+	(void)arg;
+	(void)call;
+	(void)item;
+	(void)ret;
+	return 0;
+}
+
+/* A zip and the map over it, with the n-th allocation failing. Returns whether one did. The source is closed once, whoever had it. */
+static bool map_life(long n)
+{
+	int closed = 0;
+	struct jt_source source = { .next = no_item, .close = count_close, .arg = &closed }, zipped;
+	struct jt_work work = { .run = no_work };
+	struct jt_map_opts opts = { .threads = 2 };
+	struct jt_map *m = NULL;
+	err.code = JT_OK;
+	left = n;
+	inside = true;
+	if (jt_zip(&source, 1, JT_ZIP_SHORT, NULL, &zipped, &err) == 0)
+		m = jt_map_start(&opts, &zipped, &work, &err);
+	inside = false;
+	left = -1;
+	ck_assert(m ? err.code == JT_OK : err.code == JT_ENOMEM);
+	jt_map_free(m);
+	ck_assert_int_eq(closed, 1);
+	return !m;
+}
+
+START_TEST(every_allocation_of_a_map_may_fail)
+{
+	long n = 0;
+	while (map_life(n))
+		n++;
+	ck_assert_int_gt(n, 5);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("no memory");
 	TCase *t = tcase_create("the n-th allocation");
 	tcase_add_test(t, every_allocation_of_a_bulk_run_may_fail);
 	tcase_add_test(t, every_allocation_of_a_stream_may_fail);
+	tcase_add_test(t, every_allocation_of_a_map_may_fail);
 	suite_add_tcase(suite, t);
 	SRunner *r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);
