@@ -69,6 +69,20 @@ def jobd_round(d, n):
         return took, conn.call("Stats")["totals"]["commits"] - before
 
 
+def syncs_of_a_round(d, n):
+    """How often jobd calls fdatasync and fsync for n jobs: of a round of its own, for tracing slows it down."""
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    report = os.path.join(d.folder, "strace")
+    words = ["strace", "-f", "-c", "-U", "calls,name", "-e", "trace=fdatasync,fsync", "-o", report, "-p", str(d.process.pid)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+        tracer.stderr.readline()        # attached
+        jobd_round(d, n)
+        tracer.terminate()
+    with open(report, encoding="ascii") as f:
+        return ", ".join("%s %s" % tuple(reversed(line.split())) for line in f if re.match(r"\s+\d+ f\w*sync", line)) or "none"
+
+
 def makefile(folder, n):
     path = os.path.join(folder, "Makefile")
     with open(path, "w", encoding="ascii") as f:
@@ -95,9 +109,11 @@ def bench_true(rounds=5, n=10000):
         commits.append(commit)
         for name, run in peers.items():
             theirs[name].append(n / run())
+    syncs = syncs_of_a_round(d, n)
     close(d)
     print("%-16s %10s %28s" % ("", "jobs/s", "jobd / peer: median min max"))
-    print("%-16s %10.0f   (%d commits a round, one fdatasync each)" % ("jobd", statistics.median(ours), statistics.median(commits)))
+    print("%-16s %10.0f   %d commits a round; calls in a traced round: %s"
+          % ("jobd", statistics.median(ours), statistics.median(commits), syncs))
     for name, rates in theirs.items():
         ratios = [a / b for a, b in zip(ours, rates)]
         print("%-16s %10.0f %14.2f %6.2f %6.2f" % (name, statistics.median(rates), statistics.median(ratios), min(ratios), max(ratios)))
