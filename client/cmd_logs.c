@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* logs: what a job has written; its stdout to ours, its stderr to ours. */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -58,6 +59,7 @@ int cmd_logs(const struct options *o)
 
 	if (rc)
 		return rc;
+	signal(SIGPIPE, SIG_DFL);       /* `| head` has read enough: nothing is left to say */
 	rc = show(o, &a);
 	address_done(&a);
 	return rc;

@@ -3,6 +3,7 @@
 """ls, tree, show, why, events, follow, wait, logs: what they say about runs and jobs in every state."""
 import json
 import os
+import signal
 import pty
 import subprocess
 import unittest
@@ -171,6 +172,15 @@ class Look(unittest.TestCase):
         run = self.ended("jobs:\n  a: {shell: 'echo $JOBD_ATTEMPT; exit 1', retry: {max: 2, cap_s: 0.001}}\n")
         self.assertEqual("3\n", self.jobctl("logs", "%d/a" % run, check=True).stdout)
         self.assertEqual("1\n", self.jobctl("logs", "--attempt", "1", "%d/a" % run, check=True).stdout)
+
+    def test_logs_end_in_silence_when_their_reader_has_enough(self):
+        run = self.ended("a: yes | head -c 1000000\n")
+        with subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "logs", "%d/a" % run], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as logs:
+            self.assertEqual(b"y\n", logs.stdout.readline())
+            logs.stdout.close()
+            self.assertEqual(b"", logs.stderr.read())
+            self.assertEqual(-signal.SIGPIPE, logs.wait(kit.PATIENCE))
 
     def test_logs_of_what_never_ran_say_so(self):
         run = self.ended("jobs:\n  a: {argv: [no-such-program]}\n  a/b: 'true'\n")
