@@ -233,12 +233,12 @@ static void never_started(struct worker *w, struct attempt *a, const struct chil
 
 static int spawn_in_cage(struct worker *w, struct attempt *a, const struct user_ids *ids, struct child *ret, struct child_error *err)
 {
-	int rc, fd;
+	int rc, fd = -1;
 
-	a->cage = cages_take(&w->cages);
+	while ((a->cage = cages_take(&w->cages)) && (fd = cage_dir(&w->cages, a->cage)) < 0 && errno == ENOENT)
+		cages_discard(&w->cages, a->cage);      /* somebody has removed it; so for all, until a new one is made */
 	if (!a->cage)
 		return child_spawn(w->base, a->order, ids, -1, ret, err);
-	fd = cage_dir(&w->cages, a->cage);
 	if (fd < 0) {
 		*err = (struct child_error){.how = RM_AGAIN, .stage = RM_AT_FORK, .code = errno};
 		return -1;

@@ -147,18 +147,48 @@ START_TEST(a_cage_serves_one_job_after_the_other)
 }
 END_TEST
 
-/* The note says where the cages are; a runner that leaves takes them and the note along. */
-START_TEST(a_runner_that_leaves_takes_its_cages_along)
+/* Where the cages are, as the note says. */
+static const char *cage_root(void)
 {
-	char path[512] = "";
-	FILE *f;
+	static char path[512];
+	FILE *f = fopen(kit_path(&k, "socket.cgroup"), "re");
 
-	if (!has_cages())
-		return;
-	f = fopen(kit_path(&k, "socket.cgroup"), "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(path, sizeof(path), f));
 	fclose(f);
+	return path;
+}
+
+static void remove_cage(unsigned worker)
+{
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/%u.0", cage_root(), worker);
+	ck_assert(rmdir(path) == 0 || errno == ENOENT);
+}
+
+START_TEST(a_cage_that_somebody_removed_is_made_anew)
+{
+	if (!has_cages())
+		return;
+	for (uint64_t job = 1; job <= 8; job++) {
+		ck_assert_int_eq(kit_run(&k, &(struct job){.job = job, .shell = "exit 4"}).code, 4);
+		remove_cage(0);
+		remove_cage(1);
+	}
+	start(9, zoo[1], "exit 0", 0);
+	ck_assert_int_eq(kit_end(&k).code, 0);
+	expect_nothing_left(zoo[1]);
+}
+END_TEST
+
+START_TEST(a_runner_that_leaves_takes_its_cages_along)
+{
+	const char *path;
+
+	if (!has_cages())
+		return;
+	path = cage_root();
 	kit_run(&k, &(struct job){.job = 1, .argv = ARGV("true")});
 	ck_assert_int_eq(access(path, F_OK), 0);
 	kit_hang_up(&k);
@@ -200,6 +230,7 @@ int main(void)
 	tcase_add_loop_test(tc, nothing_survives_a_timeout, 0, (int)N_ANIMALS);
 	tcase_add_loop_test(tc, nothing_survives_until_the_next_runner_answers, 0, (int)N_ANIMALS);
 	tcase_add_test(tc, a_cage_serves_one_job_after_the_other);
+	tcase_add_test(tc, a_cage_that_somebody_removed_is_made_anew);
 	tcase_add_test(tc, a_runner_that_leaves_takes_its_cages_along);
 	tcase_add_test(tc, a_note_that_names_no_group_of_ours_is_ignored);
 	suite_add_tcase(s, tc);
