@@ -433,6 +433,20 @@ class Restart(Case):
         caged = os.path.exists(os.path.join(self.d.state, "runner.sock.cgroup"))
         self.assertEqual(self.call("Get", run=run, path="j")["containment"], "control group" if caged else "session and process group")
 
+    def test_nothing_of_a_lost_attempt_runs_when_the_next_one_begins(self):
+        lock, fifo = os.path.join(self.d.folder, "lock"), os.path.join(self.d.folder, "holds")
+        os.mkfifo(fifo)
+        run = self.submit({"a": "exec 9>%s; flock -n 9 || exit 5; [ $JOBD_ATTEMPT = 1 ] || exit 0; "
+                                "setsid -f sleep 1000; echo >%s; sleep 1000" % (lock, fifo)})
+        with open(fifo, encoding="utf-8") as f:
+            f.read()
+        if not os.path.exists(os.path.join(self.d.state, "runner.sock.cgroup")):
+            self.skipTest("there is no control group to write to")
+        os.kill(self.call("Stats")["runner_pid"], signal.SIGKILL)
+        self.wait(run)
+        job = self.jobs(run)["a"]
+        self.assertEqual((job["state"], job["attempts"]), ("ok", 2))
+
     def end_unacknowledged(self, jobd_pid, name, status):
         """The runner has told an end, to us; the stopped jobd has not heard of it."""
         os.kill(jobd_pid, signal.SIGSTOP)
