@@ -24,6 +24,8 @@
 #include "map.h"
 #include "tree.h"
 
+#define YIELDS 4                        /* before a wait; see give_way */
+
 struct worker {
 	struct jt_map *m;
 	uint32_t slot;
@@ -106,6 +108,21 @@ static void show(struct jt_map *m)
 	}
 }
 
+/*
+ * Before a wait: the others may be about to do what is waited for, and then neither a wait nor a wake-up is needed. Returns whether to look
+ * once more. Bounded, so that an idle map is idle.
+ */
+static bool give_way(struct jt_map *m, unsigned *n_yields)
+{
+	if (*n_yields >= YIELDS)
+		return false;
+	++*n_yields;
+	pthread_mutex_unlock(&m->lock);
+	sched_yield();
+	pthread_mutex_lock(&m->lock);
+	return true;
+}
+
 /* ---- stopping ---- */
 
 static void stop(struct jt_map *m, int how)
@@ -172,12 +189,14 @@ static void wait_in_poll(struct jt_map *m, int fd, int64_t until)
 /* Whether the source is to be asked now; waits for room. */
 static bool wait_for_room(struct jt_map *m)
 {
-	for (;;) {
+	for (unsigned n_yields = 0;;) {
 		look_up(m);
 		if (!jti_course_pulls(&m->course))
 			return false;
 		if (jti_window_has_room(&m->window))
 			return true;
+		if (give_way(m, &n_yields))
+			continue;
 		m->source_waits = true;
 		pthread_mutex_unlock(&m->lock);
 		wait_in_poll(m, -1, JT_NEVER);
@@ -254,14 +273,15 @@ static void wait_for_work(struct jt_map *m)
 /* The place whose item is to run now; JT_NONE: the worker goes home. */
 static uint32_t next_place(struct jt_map *m)
 {
-	for (;;) {
+	for (unsigned n_yields = 0;;) {
 		look_up(m);
 		if (m->freed || !jti_course_starts(&m->course))
 			return JT_NONE;
 		bool backoffs = jti_window_due_ns(&m->window) != JT_NEVER;
 		uint32_t place = jti_window_start(&m->window, backoffs ? now_ns() : 0);
 		if (place == JT_NONE) {
-			wait_for_work(m);
+			if (!give_way(m, &n_yields))
+				wait_for_work(m);
 			continue;
 		}
 		if (m->n_idle > 0 && jti_window_due_ns(&m->window) != JT_NEVER)
@@ -344,8 +364,10 @@ enum jt_map_status jti_map_next(struct jt_map *m, struct jt_map_result *ret, int
 	pthread_mutex_lock(&m->lock);
 	look_up(m);
 	enum jt_map_status st;
+	unsigned n_yields = 0;
 	while ((st = jti_course_status(&m->course, &m->window)) == JT_MAP_AGAIN && until > 0 && (until == JT_NEVER || now_ns() < until)) {
-		wait_for_result(m, until);
+		if (!give_way(m, &n_yields))
+			wait_for_result(m, until);
 		look_up(m);
 	}
 	if (st == JT_MAP_RESULT)
