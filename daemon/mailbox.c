@@ -12,11 +12,14 @@
 
 #include "log.h"
 
+#define LAZY_MAX 256            /* lazy mail that wakes a dozing receiver after all */
+
 struct mailbox {
 	pthread_mutex_t lock;
 	struct mail *head;
 	struct mail **tail;
 	size_t n, limit;
+	bool dozing;
 	int fd;
 };
 
@@ -61,13 +64,14 @@ static void wake(struct mailbox *mb)
 		;       /* EAGAIN: it has been woken 2^64 - 2 times over */
 }
 
-bool mailbox_post(struct mailbox *mb, struct mail *m)
+/* A receiver that dozes may have lazy mail in the box already: what is not lazy wakes it all the same. */
+static bool post(struct mailbox *mb, struct mail *m, bool lazy)
 {
-	bool was_empty, room;
+	bool room, must_wake;
 
 	m->next = NULL;
 	pthread_mutex_lock(&mb->lock);
-	was_empty = !mb->head;
+	must_wake = mb->dozing ? !lazy || mb->n + 1 == LAZY_MAX : !mb->head;
 	room = !mb->limit || mb->n < mb->limit;
 	if (room) {
 		*mb->tail = m;
@@ -75,9 +79,19 @@ bool mailbox_post(struct mailbox *mb, struct mail *m)
 		mb->n++;
 	}
 	pthread_mutex_unlock(&mb->lock);
-	if (room && was_empty)
+	if (room && must_wake)
 		wake(mb);
 	return room;
+}
+
+bool mailbox_post(struct mailbox *mb, struct mail *m)
+{
+	return post(mb, m, false);
+}
+
+bool mailbox_post_lazily(struct mailbox *mb, struct mail *m)
+{
+	return post(mb, m, true);
 }
 
 /*
@@ -105,4 +119,19 @@ void mailbox_wait(struct mailbox *mb, int timeout_ms)
 	struct pollfd p = {.fd = mb->fd, .events = POLLIN};
 
 	poll(&p, 1, timeout_ms);        /* EINTR: the caller finds nothing and waits again */
+}
+
+static void set_dozing(struct mailbox *mb, bool dozing)
+{
+	pthread_mutex_lock(&mb->lock);
+	mb->dozing = dozing;
+	pthread_mutex_unlock(&mb->lock);
+}
+
+/* Mail that came before it dozed has woken it: the descriptor is readable then, and it does not sleep. */
+void mailbox_doze(struct mailbox *mb, int timeout_ms)
+{
+	set_dozing(mb, true);
+	mailbox_wait(mb, timeout_ms);
+	set_dozing(mb, false);
 }

@@ -22,9 +22,13 @@ void mailbox_free(struct mailbox *mb);                          /* must be empty
 int mailbox_fd(const struct mailbox *mb);
 /* mailbox_post - give m away. Wakes the receiver only when the box was empty. Returns false, m still the caller's, when full. */
 bool mailbox_post(struct mailbox *mb, struct mail *m);
+/* mailbox_post_lazily - the same for mail that nobody waits for: it does not wake a receiver that dozes, until there is much of it. */
+bool mailbox_post_lazily(struct mailbox *mb, struct mail *m);
 /* mailbox_take - everything that is there, as a list, oldest first; clears the wake-up. NULL when empty. Never blocks. */
 struct mail *mailbox_take(struct mailbox *mb);
 /* mailbox_wait - block until mail is there or timeout_ms is over (-1: none). */
 void mailbox_wait(struct mailbox *mb, int timeout_ms);
+/* mailbox_doze - the same, but lazily posted mail (fewer than 256) waits for the end of timeout_ms. */
+void mailbox_doze(struct mailbox *mb, int timeout_ms);
 
 #endif

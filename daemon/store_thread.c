@@ -269,7 +269,9 @@ static bool wait_for_mail(struct store *st)
 {
 	int ms = wait_ms(st);
 
-	if (ms)
+	if (ms && st->queue.head && !st->retry_at_ns)
+		mailbox_doze(st->in, ms);       /* a batch lingers: what nobody waits for joins it at its end */
+	else if (ms)
 		mailbox_wait(st->in, ms);
 	receive(st);
 	return ms == IDLE_MS && !st->queue.head && !st->stopping;
@@ -343,7 +345,7 @@ int store_start(struct store *st, struct event_base *base, struct store_error *e
 
 static void post(struct store *st, struct store_op *op)
 {
-	if (!mailbox_post(st->in, &op->mail))
+	if (!(is_urgent(op) ? mailbox_post : mailbox_post_lazily)(st->in, &op->mail))
 		abort();
 }
 
