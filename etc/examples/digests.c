@@ -109,6 +109,7 @@ int main(void)
 	struct jt_error err;
 	unsigned n_failed = 0;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);       /* a line is to be seen when it is there, also by a pipe */
 	int flags = fcntl(STDIN_FILENO, F_GETFL);
 	fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK);
 	struct jt_map *map = jt_map_start(&opts, &source, &work, &err);

@@ -13,7 +13,7 @@ out=$(printf 'a\n\nfoobar' | "$digests" 2>"$TMPDIR/err") || status=$?
 seq 20000 | "$digests" | cut -d' ' -f2 | cmp - <(seq 20000)
 
 mkfifo "$TMPDIR/in" "$TMPDIR/out"
-stdbuf -oL "$digests" <"$TMPDIR/in" >"$TMPDIR/out" &
+"$digests" <"$TMPDIR/in" >"$TMPDIR/out" &
 exec 3>"$TMPDIR/in" 4<"$TMPDIR/out"
 echo first >&3
 read -r _ line <&4
