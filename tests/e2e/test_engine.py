@@ -441,7 +441,7 @@ class Restart(Case):
         with open(fifo, encoding="utf-8") as f:
             f.read()
         if not os.path.exists(os.path.join(self.d.state, "runner.sock.cgroup")):
-            print("SKIP: there is no control group to write to", flush=True)
+            print("\nSKIP: there is no control group to write to", flush=True)      # on a line of its own, behind the dots
             self.skipTest("there is no control group to write to")
         os.kill(self.call("Stats")["runner_pid"], signal.SIGKILL)
         self.wait(run)
