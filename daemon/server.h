@@ -64,8 +64,6 @@ void server_drain(struct server *srv, int ms);
 uint32_t server_sessions(const struct server *srv);
 
 const struct server_peer *session_peer(const struct session *s);
-void session_set_data(struct session *s, void *data);   /* for the interface's own use */
-void *session_data(const struct session *s);
 
 struct session *call_session(const struct call *c);
 bool call_wants_more(const struct call *c);

@@ -42,7 +42,6 @@ struct session {
 	TAILQ_ENTRY(session) link, ready_link, leaving_link;
 	struct server *srv;
 	struct server_peer peer;
-	void *data;
 	int fd;
 	struct event *ev_read, *ev_write, *ev_deadline;
 	bool reading, writing, in_deadline, is_ready, is_leaving, eof;

@@ -294,13 +294,3 @@ const struct server_peer *session_peer(const struct session *s)
 {
 	return &s->peer;
 }
-
-void session_set_data(struct session *s, void *data)
-{
-	s->data = data;
-}
-
-void *session_data(const struct session *s)
-{
-	return s->data;
-}

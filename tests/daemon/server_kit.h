@@ -9,7 +9,7 @@
  *   org.test.Stream(n: int, size: int) -> (pad: string)                more; as fast as the client reads
  *   org.test.Flood(n: int, size: int) -> (pad: string)                 more; without regard
  *   org.test.Beat() -> (beat: bool)                                    more; nothing but heartbeats
- *   org.test.Missing() -> ()                                           not implemented
+ *   org.test.Missing() -> ()                                           described, and has no handler
  *   org.test.StopListening() -> ()
  */
 #ifndef SERVER_KIT_H
