@@ -27,7 +27,6 @@ static void take_run(void *arg, struct store_run *sr)
 	r->name = sr->name;
 	r->key = sr->key;
 	r->options = sr->options;
-	free(sr->user_cwd);
 	r->hash = (struct spec_hash){ sr->hash[0], sr->hash[1] };
 	r->uid = sr->uid;
 	r->gid = sr->gid;

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "store_copy.h"
 #include "store_priv.h"
 #include "store_schema.h"
 
@@ -93,26 +95,69 @@ static bool use_wal(sqlite3 *db)
 	return ok && sqlite3_exec(db, "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL) == SQLITE_OK;
 }
 
-/* What the last life left in the WAL moves to the database: store_wal.c wants to find one life in it. For lack of space it may stay. */
+/* What the last life left in the WAL moves to the database: store_wal.c wants to find one life in it. */
 static int new_log(struct store *st)
 {
-	int rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-
-	return store_is_full(st, rc) ? SQLITE_OK : rc;
+	return sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
-/* A file that is new gets its tables before it gets a WAL: so the file alone always says whose it is. */
-static int make_ready(struct store *st, struct store_error *err)
+static int fail_for(struct store *st, const struct store_error *cause, struct store_error *err)
+{
+	snprintf(err->text, sizeof(err->text), "%s: %.400s", st->path, cause->text);
+	return -1;
+}
+
+static int keep_older(struct store *st, const char *dir, int64_t version, struct store_error *err)
+{
+	char *folder, *name;
+	int rc;
+
+	if (asprintf(&folder, "%s/backups", dir) < 0 || asprintf(&name, "%s/schema-%d.db", folder, (int)version) < 0)
+		abort();
+	mkdir(folder, 0700);    /* a failure is that of the copy */
+	rc = store_copy_now(st->db, name, err);
+	if (rc == 0)
+		rc = store_sync_parent(folder) ? fail(st, "can not make its backup durable", err) : 0;
+	free(name);
+	free(folder);
+	return rc;
+}
+
+/*
+ * A file that is new gets its tables before it gets a WAL: so the file alone always says whose it is. An older one is copied first, and
+ * has an empty WAL before it is changed: a migration that is cut short must not write over the last life's frames.
+ */
+static int migrate(struct store *st, const char *dir, struct store_error *err)
 {
 	struct store_error cause;
+	int64_t version = store_pragma(st->db, "PRAGMA user_version", &cause);
 
-	if (store_schema_migrate(st->db, store_steps, store_n_steps, &cause)) {
-		snprintf(err->text, sizeof(err->text), "%s: %.400s", st->path, cause.text);
+	if (version < 0)
+		return fail_for(st, &cause, err);
+	if (version == store_n_steps)
+		return 0;
+	if (version > 0 && (!use_wal(st->db) || new_log(st)))
+		return fail(st, "can not be made ready for its migration", err);
+	if (version > 0 && keep_older(st, dir, version, &cause))
+		return fail_for(st, &cause, err);
+	if (store_schema_migrate(st->db, store_steps, store_n_steps, &cause))
+		return fail_for(st, &cause, err);
+	if (version > 0)
+		log_info("%s: schema %d became %d; as it was, it is kept in %s/backups", st->path, (int)version, store_n_steps, dir);
+	return 0;
+}
+
+static int make_ready(struct store *st, const char *dir, struct store_error *err)
+{
+	struct store_error cause;
+	int rc;
+
+	if (migrate(st, dir, err))
 		return -1;
-	}
 	if (!use_wal(st->db))
 		return fail(st, "can not use a write-ahead log", err);
-	if (new_log(st))
+	rc = new_log(st);
+	if (rc && !store_is_full(st, rc))       /* for lack of space the last life's frames may stay */
 		return fail(st, "can not begin a new write-ahead log", err);
 	if (store_pragma(st->db, "PRAGMA synchronous", &cause) != 2)
 		return fail(st, "synchronous is not FULL: commits would not be durable", err);
@@ -148,7 +193,7 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 		return -1;
 	if (file == STORE_NEW && create(st, dir, err))
 		return -1;
-	if (open_db(st, err) || store_check_content(st->db, st->path, err) || make_ready(st, err) || prepare_all(st, err))
+	if (open_db(st, err) || store_check_content(st->db, st->path, err) || make_ready(st, dir, err) || prepare_all(st, err))
 		return -1;
 	if (sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL))
 		return fail(st, "can not be configured", err);

@@ -91,8 +91,7 @@ struct store_run {                      /* strings owned by the op or the receiv
 	uint64_t hash[2];
 	uid_t uid;
 	gid_t gid;
-	char *user_cwd;                 /* unused strings NULL */
-	char *options;                  /* JSON of RunOptions as given */
+	char *options;                  /* NULL, or JSON of RunOptions as given */
 	uint8_t state;                  /* enum run_state */
 	uint8_t stream;                 /* opened as a stream */
 	uint8_t sealed;
@@ -114,7 +113,7 @@ struct store_new_job {                  /* strings borrowed from the op's arena 
 
 enum store_kind {
 	ST_RUN_NEW,             /* in: run */
-	ST_RUN_SET,             /* in: run (all but name, uid, gid, user_cwd, options; key with hash only if not
+	ST_RUN_SET,             /* in: run (all but name, uid, gid, options; key with hash only if not
 				 * NULL: those of a bulk are known at its seal). To a final state: behind the ends
 				 * of its jobs, for it bounds the search for the run's events */
 	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events. Gone at once, and the key free; the space
@@ -135,7 +134,9 @@ enum store_kind {
 	ST_GET_OUTPUT,          /* in: id, attempt.attempt; out: attempts (1, with outputs), n_attempts 0 if there is none */
 	ST_GET_EVENTS,          /* in: since, run.run (0: all), limit; out: events, n_events (seq > since, ascending) */
 	ST_LOAD_JOBS,           /* in: run.run; row() is called for each job, on the store's thread, in index order; sealed directories then by dir() */
-	ST_BACKUP,              /* in: path; out: error. Written beside it and renamed: replaces a file only by a whole one */
+	ST_BACKUP,              /* in: path; out: error. Written beside it and renamed: replaces a file only by a whole one. What was posted
+				 * before it is in it. Made in slices between the commits: comes back when it is there, behind others
+				 * that were posted later; one at a time */
 	ST_N_KINDS
 };
 
@@ -189,7 +190,8 @@ void store_run_done(struct store_run *run);             /* frees its strings */
 struct store_error { char text[512]; };
 
 /*
- * store_open - open or create DIR/jobd.db, check it, migrate it forward. The caller holds the lock of the state directory.
+ * store_open - open or create DIR/jobd.db, check it, migrate it forward. The caller holds the lock of the state directory. Before
+ * an older database is migrated, it is copied to DIR/backups/schema-N.db (N: its version), where it stays.
  * store_load* and store_forget_bulks work until store_start, on the caller's thread.
  *
  * Returns NULL with *err: not a database, of another program, of a newer schema, damaged, in use, no space. The file and its log

@@ -1,85 +1,53 @@
 /* SPDX-License-Identifier: MIT */
-/* A copy of the database, made under another name, synced, and given its name at the end: a backup that is there is whole. */
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
+/*
+ * ST_BACKUP: a copy of the database, a slice after each batch, so that a commit waits for a slice and never for the whole. It is
+ * given up when the store is out of space (what is recorded goes first) and when the store stops.
+ */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "store_copy.h"
 #include "store_priv.h"
 
-static void fail(struct store_op *op, const char *what, const char *why)
+#define SLICE_PAGES 256                 /* 1 MiB: a few milliseconds */
+
+static struct store_op *end(struct store *st, const char *error)
 {
-	snprintf(op->error, sizeof(op->error), "backup to %.120s: %s: %s", op->path, what, why);
+	struct store_op *op = st->backup_op;
+
+	snprintf(op->error, sizeof(op->error), "%.255s", error);
+	store_copy_free(st->backup);
+	st->backup = NULL;
+	st->backup_op = NULL;
+	return op;
 }
 
-/* It is a new file, so that nothing that stood there is read, followed or mixed in. */
-static int create(struct store_op *op, const char *name)
+struct store_op *store_backup_begin(struct store *st, struct store_op *op)
 {
-	int fd;
+	struct store_error err;
 
-	unlink(name);
-	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		fail(op, "can not create it", strerror(errno));
-	return fd;
-}
-
-static int copy(struct store *st, struct store_op *op, const char *name)
-{
-	sqlite3 *to = NULL;
-	sqlite3_backup *backup = NULL;
-	int rc = sqlite3_open_v2(name, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-
-	/* it is synced once, when whole */
-	if (!rc)
-		rc = sqlite3_exec(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL);
-	if (!rc)
-		backup = sqlite3_backup_init(to, "main", st->db, "main");
-	if (backup)
-		sqlite3_backup_step(backup, -1);
-	if (!backup || sqlite3_backup_finish(backup)) {
-		fail(op, "can not copy", sqlite3_errmsg(to));
-		rc = -1;
+	if (st->backup) {
+		snprintf(op->error, sizeof(op->error), "another backup is being made: wait for its end");
+		return op;
 	}
-	sqlite3_close(to);
-	return rc;
+	st->backup_op = op;
+	st->backup = store_copy_begin(st->db, op->path, &err);
+	return st->backup ? NULL : end(st, err.text);
 }
 
-static int sync_parent(const char *path)
+struct store_op *store_backup_slice(struct store *st)
 {
-	char *copy_of = strdup(path);
-	int fd = copy_of ? open(dirname(copy_of), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int rc = fd < 0 ? -1 : fsync(fd);
+	struct store_error err;
+	int rc = store_copy_step(st->backup, SLICE_PAGES, &err);
 
-	if (fd >= 0)
-		close(fd);
-	free(copy_of);
-	return rc;
+	if (rc == STORE_COPY_MORE)
+		return NULL;
+	return end(st, rc == STORE_COPY_DONE ? "" : err.text);
 }
 
-static void backup_as(struct store *st, struct store_op *op, const char *name)
+struct store_op *store_backup_give_up(struct store *st, const char *why)
 {
-	int fd = create(op, name);
+	struct store_error err;
 
-	if (fd < 0)
-		return;
-	if (copy(st, op, name) == 0 && (fsync(fd) || rename(name, op->path) || sync_parent(op->path)))
-		fail(op, "can not make it durable", strerror(errno));
-	close(fd);
-	if (op->error[0])
-		unlink(name);
-}
-
-int store_backup(struct store *st, struct store_op *op)
-{
-	char *name;
-
-	if (asprintf(&name, "%s.new", op->path) < 0)
-		abort();
-	backup_as(st, op, name);
-	free(name);
-	return SQLITE_OK;
+	snprintf(err.text, sizeof(err.text), "backup to %.120s: %s", st->backup_op->path, why);
+	return end(st, err.text);
 }

@@ -34,7 +34,6 @@ static void get_run(struct stmt *s, struct store_run *ret)
 	get_blob(s, ret->hash, sizeof(ret->hash));
 	ret->uid = (uid_t)get_int(s);
 	ret->gid = (gid_t)get_int(s);
-	ret->user_cwd = get_dup(s);
 	ret->options = get_dup(s);
 	ret->state = (uint8_t)get_int(s);
 	ret->stream = (uint8_t)get_int(s);

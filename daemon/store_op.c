@@ -26,7 +26,6 @@ void store_run_done(struct store_run *run)
 {
 	free(run->name);
 	free(run->key);
-	free(run->user_cwd);
 	free(run->options);
 	*run = (struct store_run){ 0 };
 }

@@ -13,6 +13,7 @@
 enum { ST_STOP = ST_N_KINDS };          /* the private operation with which store_stop ends the thread */
 
 struct event;
+struct store_copy;
 
 struct store_queue {                    /* operations, oldest first */
 	struct mail *head, **end;
@@ -28,6 +29,8 @@ struct store {
 	struct store_queue queue;
 	bool stopping;
 	bool drops;                     /* rows of dropped runs are left to be deleted */
+	struct store_copy *backup;      /* one is being made ... */
+	struct store_op *backup_op;     /* ... for this ST_BACKUP; both or none */
 	int64_t retry_at_ns;            /* no space: when to try again; 0: well */
 	int wal_pages;                  /* pages in the WAL that no checkpoint has copied */
 	int page_size;
@@ -72,10 +75,15 @@ void get_blob(struct stmt *s, void *ret, size_t size);          /* zeroes where 
 int store_write(struct store *st, struct store_op *op);         /* store_write.c, the kinds before ST_GET_ROWS */
 int store_query(struct store *st, struct store_op *op);         /* store_query.c */
 int store_load(struct store *st, struct store_op *op);          /* store_load.c: ST_LOAD_JOBS */
-int store_backup(struct store *st, struct store_op *op);        /* store_backup.c; outside of a transaction */
 int store_drop(struct store *st, uint32_t run);                 /* store_drop.c: make it invisible */
 int store_drop_slice(struct store *st);                         /* ... a part of the deletion; clears st->drops at the end */
 void get_state(struct stmt *s, struct store_job_state *ret);    /* the columns of SQL_STATE behind id */
+
+/* ---- store_backup.c: outside of a transaction; what they return is at its end, with its error ---------------------- */
+
+struct store_op *store_backup_begin(struct store *st, struct store_op *op);
+struct store_op *store_backup_slice(struct store *st);
+struct store_op *store_backup_give_up(struct store *st, const char *why);
 
 /* ---- commits ---------------------------------------------------------------------------------------------------- */
 

@@ -16,6 +16,8 @@
  * sealed     directories of streams to which nothing is added any more.
  * runners    incarnations of jobd-runner.
  * dropped    runs of which rows are still to be deleted (see store_drop.c).
+ *
+ * This is how the tables were at first; the steps below change them.
  */
 static const char step_1[] =
 	"CREATE TABLE runs (run INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, key TEXT, hash BLOB NOT NULL, uid INTEGER NOT NULL,"
@@ -60,7 +62,11 @@ static const char step_1[] =
 
 	"PRAGMA application_id = 0x6a6f6264;";
 
-const char *const store_steps[] = { step_1 };
+/* What a run's client had as its working directory was stored and never used: each job has its own. */
+static const char step_2[] =
+	"ALTER TABLE runs DROP COLUMN cwd;";
+
+const char *const store_steps[] = { step_1, step_2 };
 const int store_n_steps = sizeof(store_steps) / sizeof(*store_steps);
 
 static int fail(sqlite3 *db, const char *what, struct store_error *err)

@@ -16,9 +16,9 @@ const char *const store_sql[SQL_N] = {
 	[SQL_ROLLBACK] = "ROLLBACK",
 
 	[SQL_RUN_NEW] =
-		"INSERT INTO runs (run, name, key, hash, uid, gid, cwd, options, state, stream, sealed, stopped, stop_why, paused, n_jobs,"
+		"INSERT INTO runs (run, name, key, hash, uid, gid, options, state, stream, sealed, stopped, stop_why, paused, n_jobs,"
 		" submitted_at, started_at, ended_at, counts, first_seq, last_seq)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"
 		" coalesce((SELECT max(seq) FROM events), 0), 0)",
 	/* last_seq bounds the search for events of an ended run; 0: more may come */
 	[SQL_RUN_SET] =
@@ -80,7 +80,7 @@ const char *const store_sql[SQL_N] = {
 		"SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0) + 1,"
 		" max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT value FROM counters WHERE name = 'last_seq'), 0))",
 	[SQL_LOAD_RUNS] =
-		"SELECT run, name, key, hash, uid, gid, cwd, options, state, stream, sealed, stopped, stop_why, paused, n_jobs,"
+		"SELECT run, name, key, hash, uid, gid, options, state, stream, sealed, stopped, stop_why, paused, n_jobs,"
 		" submitted_at, started_at, ended_at, counts FROM runs ORDER BY run",
 	[SQL_LOAD_JOBS] = "SELECT id, priority, \"when\", path, after FROM jobs WHERE id >= ?1 AND id < ?2 ORDER BY id",
 	[SQL_LOAD_STATES] = "SELECT " STATE_COLUMNS " FROM states WHERE id >= ?1 AND id < ?2 ORDER BY id",

@@ -6,7 +6,8 @@
  *                ^                        |
  *                +-- rolled back, later <-+ no space
  *
- * Between batches it deletes a slice of dropped runs, and copies the WAL into the database when nothing else is to be done.
+ * Between batches it deletes a slice of dropped runs, copies a slice of the database if a backup is being made, and copies the WAL
+ * into the database when nothing else is to be done.
  */
 #include <event2/event.h>
 #include <stdio.h>
@@ -107,7 +108,7 @@ static int execute(struct store *st, struct store_op *op)
 	return SQLITE_OK;
 }
 
-/* A backup stands alone: it can not be made within a transaction. */
+/* Up to a backup: it can not be begun within a transaction. */
 static int execute_some(struct store *st, size_t *ret_n)
 {
 	int64_t until = store_now_ns() + BATCH_NS;
@@ -128,13 +129,8 @@ static int execute_some(struct store *st, size_t *ret_n)
 
 static int run_batch(struct store *st, size_t *ret_n)
 {
-	int rc;
+	int rc = store_begin(st);
 
-	if (op_of(st->queue.head)->kind == ST_BACKUP) {
-		*ret_n = 1;
-		return store_backup(st, op_of(st->queue.head));
-	}
-	rc = store_begin(st);
 	if (!rc)
 		rc = execute_some(st, ret_n);
 	return rc ? rc : store_commit(st);
@@ -189,10 +185,17 @@ static void set_full(struct store *st, bool full)
 	st->retry_at_ns = full ? store_now_ns() + RETRY_NS : 0;
 }
 
+static void give_up_backup(struct store *st, const char *why)
+{
+	if (st->backup)
+		deliver(st, store_backup_give_up(st, why));
+}
+
 /* A checkpoint lets the WAL start over within the space it has. */
 static void no_space(struct store *st)
 {
 	store_rollback(st);
+	give_up_backup(st, "the disk is full");
 	set_full(st, true);
 	store_checkpoint(st);
 	answer_readers(st);
@@ -214,6 +217,22 @@ static void commit_batch(struct store *st)
 }
 
 /* ---- between batches -------------------------------------------------------------------------------------------- */
+
+static void begin_backup(struct store *st)
+{
+	struct store_op *op = store_backup_begin(st, queue_unlink(&st->queue, &st->queue.head));
+
+	if (op)
+		deliver(st, op);
+}
+
+static void copy_slice(struct store *st)
+{
+	struct store_op *op = store_backup_slice(st);
+
+	if (op)
+		deliver(st, op);
+}
 
 static void delete_slice(struct store *st)
 {
@@ -259,7 +278,7 @@ static int wait_ms(const struct store *st)
 		return ms_until(st->retry_at_ns, now);
 	if (st->queue.head)
 		return ms_until(st->queue.since_ns + LINGER_NS, now);
-	if (st->drops)
+	if (st->drops || st->backup)
 		return 0;
 	return st->wal_pages ? IDLE_MS : -1;
 }
@@ -277,6 +296,14 @@ static bool wait_for_mail(struct store *st)
 	return ms == IDLE_MS && !st->queue.head && !st->stopping;
 }
 
+static void take_due(struct store *st)
+{
+	if (op_of(st->queue.head)->kind == ST_BACKUP)
+		begin_backup(st);
+	else
+		commit_batch(st);
+}
+
 static void turn(struct store *st)
 {
 	bool idle = wait_for_mail(st);
@@ -284,7 +311,9 @@ static void turn(struct store *st)
 	if (st->retry_at_ns)
 		answer_readers(st);
 	if (is_due(st, store_now_ns()))
-		commit_batch(st);
+		take_due(st);
+	if (st->backup && !st->stopping)
+		copy_slice(st);
 	if (st->drops && !st->retry_at_ns && !st->stopping)
 		delete_slice(st);
 	if (st->wal_pages && (idle || (int64_t)st->wal_pages * st->page_size > WAL_MAX_BYTES))
@@ -298,6 +327,7 @@ static void *main_of_thread(void *arg)
 
 	while (!st->stopping || (st->queue.head && !atomic_load(&st->full)))
 		turn(st);
+	give_up_backup(st, "jobd stops");
 	return NULL;
 }
 
@@ -360,7 +390,8 @@ static void finish(struct store *st)
 {
 	call_done(st);
 	for (receive(st); st->queue.head && !atomic_load(&st->full); receive(st)) {
-		commit_batch(st);
+		take_due(st);
+		give_up_backup(st, "jobd stops");
 		call_done(st);
 	}
 	if (st->queue.head)

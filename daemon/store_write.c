@@ -29,7 +29,6 @@ static int run_new(struct store *st, struct store_op *op)
 	put_blob(&s, run->hash, sizeof(run->hash));
 	put_int(&s, run->uid);
 	put_int(&s, run->gid);
-	put_str(&s, run->user_cwd);
 	put_str(&s, run->options);
 	put_progress(&s, run);
 	return stmt_run(&s);

@@ -71,7 +71,6 @@ static struct store_op *odd_run(void)
 	op->run.hash[0] = UINT64_MAX;
 	op->run.hash[1] = 2;
 	op->run.gid = 4294967294;
-	op->run.user_cwd = strdup("/home/a b");
 	op->run.options = strdup("{\"workers\":4}");
 	op->run.stream = 1;
 	return op;
@@ -91,7 +90,6 @@ START_TEST(a_run_comes_back_as_it_was_given)
 	ck_assert(loaded[0].hash[0] == UINT64_MAX && loaded[0].hash[1] == 2);
 	ck_assert_uint_eq(loaded[0].uid, 1000);
 	ck_assert_uint_eq(loaded[0].gid, 4294967294);
-	ck_assert_str_eq(loaded[0].user_cwd, "/home/a b");
 	ck_assert_str_eq(loaded[0].options, "{\"workers\":4}");
 	ck_assert_int_eq(loaded[0].state, RUN_RUNNING);
 	ck_assert_int_eq(loaded[0].stream, 1);

@@ -308,7 +308,6 @@ static void assert_texts(void *arg, struct store_run *run)
 	(void)arg;
 	next_text();
 	ck_assert_str_eq(run->name, text);
-	ck_assert_str_eq(run->user_cwd, text);
 	ck_assert_str_eq(run->options, text);
 	store_run_done(run);
 }
@@ -323,7 +322,7 @@ START_TEST(any_bytes_of_a_run_come_back)
 
 		next_text();
 		op->run = (struct store_run){
-			.run = i, .name = strdup(text), .user_cwd = strdup(text), .options = strdup(text),
+			.run = i, .name = strdup(text), .options = strdup(text),
 			.key = text_len > 200 ? strdup(text) : NULL,
 		};
 		kit_post(op);
