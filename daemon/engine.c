@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "failpoint.h"
 #include "index.h"
 #include "log.h"
 
@@ -355,10 +356,12 @@ static void pending_done(struct store_op *op)
 {
 	struct pending *p = op->arg;
 
+	FAILPOINT("before_acknowledge_client");
 	if (p->call)
 		call_reply(p->call, p->params);
 	else
 		json_decref(p->params);
+	FAILPOINT("after_acknowledge_client");
 	free(p);
 }
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "failpoint.h"
 #include "index.h"
 #include "interface.h"
 #include "log.h"
@@ -599,6 +600,7 @@ int main(int argc, char **argv)
 {
 	static struct daemon d;
 
+	failpoints_init(argc, argv);
 	conf_init(&d.e.conf);
 	if (find_places(&d, argc, argv) < 0 || read_conf(&d) < 0)
 		return 2;

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "engine.h"
+#include "failpoint.h"
 #include "log.h"
 #include "rpc.h"
 
@@ -173,8 +174,10 @@ static void end_durable(struct store_op *op)
 	jt_job j = a->idx;
 
 	output_settled(e, op->id, &op->attempt);
+	FAILPOINT("before_acknowledge_runner");
 	if (op->attempt.pid != -1)
 		runner_link_ack(e->link, op->id, a->attempt);
+	FAILPOINT("after_acknowledge_runner");
 	active_free(a);
 	r->n_ending--;
 	notice_event(e, &op->event);

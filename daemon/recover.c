@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "failpoint.h"
 #include "log.h"
 
 /* ---- runs ---------------------------------------------------------------------------------------------------------- */
@@ -48,6 +49,8 @@ static void take_run(void *arg, struct store_run *sr)
 int recover(struct engine *e, struct store_error *err)
 {
 	struct store_heads heads;
+
+	FAILPOINT("before_recover");
 	if (store_load_heads(e->store, &heads, err) < 0 || store_forget_bulks(e->store, err) < 0)
 		return -1;
 	e->next_run = heads.next_run;
@@ -60,6 +63,7 @@ int recover_jobs(struct engine *e, struct store_error *err)
 {
 	uint32_t n = 0;
 
+	FAILPOINT("after_recover_runs");
 	for (uint32_t i = 0; i < e->n_runs_cap; i++) {
 		struct run *r = e->runs[i];
 
@@ -69,6 +73,7 @@ int recover_jobs(struct engine *e, struct store_error *err)
 			return -1;
 		n++;
 	}
+	FAILPOINT("after_recover_jobs");
 	if (n)
 		log_info("recovered %u runs that had not ended; %u of their jobs had begun", n, e->n_running);
 	return 0;
@@ -215,13 +220,16 @@ static void known(struct store_op *op)
 	struct inventory *inv = op->arg;
 	struct engine *e = inv->e;
 
+	FAILPOINT("before_recover_inventory");
 	if (runner_link_is_up(e->link) && inv->no == e->n_inventories) {        /* else the connection has gone; the next one tells */
 		e->runner_no = (uint32_t)op->n;
 		engine_limit_slots(e);
 		e->ready = true;
 		mark_seen(e, inv);
 		settle_missing(e);
+		FAILPOINT("after_recover_missing");
 		settle_ended(e, inv);
+		FAILPOINT("after_recover_inventory");
 		send_all_picks(e);
 		want_all(e);
 		engine_turn(e);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "runner_link.h"
 
@@ -61,6 +62,7 @@ static void drop(struct runner_link *l, const char *why)
 	bool was_up = l->state == UP;
 
 	if (l->fd >= 0) {
+		FAILPOINT("before_drop_runner");
 		log_warn("runner: connection dropped: %s", why);
 		event_del(l->in);
 		event_del(l->out);
@@ -84,8 +86,10 @@ static void child_changed(evutil_socket_t sig, short what, void *arg)
 	int status;
 
 	(void)sig, (void)what;
+	FAILPOINT("before_reap_runner");
 	if (l->pid <= 0 || waitpid(l->pid, &status, WNOHANG) != l->pid)
 		return;
+	FAILPOINT("after_reap_runner");
 	log_info("runner: process %d ended (%s %d)", (int)l->pid, WIFSIGNALED(status) ? "signal" : "exit status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	l->pid = 0;
@@ -110,7 +114,8 @@ static int spawn_runner(struct runner_link *l)
 	posix_spawnattr_setsigmask(&at, &none);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDWR, 0);
 	posix_spawn_file_actions_adddup2(&fa, 0, 1);
-	rc = posix_spawn(&l->pid, l->o.program, &fa, &at, (char *const *)argv, environ);
+	rc = FAILS("before_spawn_runner") ? errno : posix_spawn(&l->pid, l->o.program, &fa, &at, (char *const *)argv, environ);
+	FAILPOINT("after_spawn_runner");
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&at);
 	if (rc != 0) {
@@ -144,13 +149,21 @@ static int connect_path(const char *path)
 	return fd;
 }
 
+static int send_packet(struct runner_link *l)
+{
+	int rc = FAILS("before_send_runner") ? -1 : rm_send(l->fd, &l->packet);
+
+	FAILPOINT("after_send_runner");
+	return rc;
+}
+
 static void say_hello(struct runner_link *l)
 {
 	struct rm_msg m = { .type = RM_HELLO };
 
 	m.u.hello = (struct rm_hello){ .version = RM_VERSION, .pid = (uint32_t)getpid(), .generation = ++l->generation };
 	rm_put(&l->packet, &m);
-	if (rm_send(l->fd, &l->packet) < 0)
+	if (send_packet(l) < 0)
 		drop(l, strerror(errno));
 	else
 		l->state = SAID_HELLO;
@@ -279,9 +292,10 @@ static void readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < PACKETS_A_TURN; i++) {
-		ssize_t n = rm_recv(fd, l->buf, sizeof(l->buf), fds);
+		ssize_t n = FAILS("before_receive_runner") ? -1 : rm_recv(fd, l->buf, sizeof(l->buf), fds);
 		const char *why;
 
+		FAILPOINT("after_receive_runner");
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n <= 0) {
@@ -318,13 +332,13 @@ void runner_link_flush(struct runner_link *l)
 			i++;
 			continue;
 		}
-		if (rm_send(l->fd, &l->packet) < 0)
+		if (send_packet(l) < 0)
 			break;
 	}
 	if (i)
 		memmove(l->queue.v, l->queue.v + i, (l->queue.n - i) * sizeof(*l->queue.v));
 	l->queue.n -= i;
-	if (l->queue.n == 0 && rm_send(l->fd, &l->packet) == 0)
+	if (l->queue.n == 0 && (!l->packet.len || send_packet(l) == 0))
 		return;
 	if (l->packet.len && errno != EAGAIN && errno != ENOBUFS)
 		return;                 /* the read side will see it and drop */
@@ -376,7 +390,10 @@ int runner_link_start(struct runner_link *l, const struct rm_start *st)
 	}
 	/* Acknowledgements that did not fit go first: one may make the runner forget the very attempt that is ordered again. */
 	if (!event_pending(l->out, EV_WRITE, NULL)) {
-		if (rm_send_start(l->fd, st) == 0)
+		int rc = FAILS("before_send_start") ? -1 : rm_send_start(l->fd, st);
+
+		FAILPOINT("after_send_start");
+		if (rc == 0)
 			return 0;
 		if (is_broken(errno))
 			errno = ENOTCONN;

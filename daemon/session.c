@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "server_impl.h"
 
@@ -88,7 +89,8 @@ static ssize_t send_some(struct session *s)
 	ssize_t n;
 
 	msg.msg_iovlen = (size_t)(n_pieces < OUT_PIECES ? n_pieces : OUT_PIECES);
-	n = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = FAILS("before_send_client") ? -1 : sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	FAILPOINT("after_send_client");
 	if (n >= 0 || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
 		return n < 0 ? 0 : n;
 	session_doom(s, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
@@ -233,7 +235,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	make_room(s);
-	n = recv(fd, s->in + s->end, s->cap - s->end, 0);       /* no control buffer: the kernel closes descriptors that were passed */
+	/* no control buffer: the kernel closes descriptors that were passed */
+	n = FAILS("before_receive_client") ? -1 : recv(fd, s->in + s->end, s->cap - s->end, 0);
+	FAILPOINT("after_receive_client");
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0 && errno != ECONNRESET) {

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "store_priv.h"
 
@@ -48,8 +49,9 @@ int store_commit(struct store *st)
 {
 	struct stmt s = stmt_of(st, SQL_COMMIT);
 	int64_t before = store_now_ns();
-	int rc = stmt_run(&s);
+	int rc = FAILS("before_commit") ? SQLITE_IOERR : stmt_run(&s);
 
+	FAILPOINT("after_commit");
 	if (rc == SQLITE_OK)
 		store_raise(&st->commit_ns_max, store_now_ns() - before);
 	return rc;
@@ -73,8 +75,10 @@ void store_checkpoint(struct store *st)
 	int rc;
 
 	errno = 0;
+	FAILPOINT("before_checkpoint");
 	rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
 	st->failed_errno = errno;
+	FAILPOINT("after_checkpoint");
 	if (rc == SQLITE_OK)
 		st->wal_pages = pages - copied;
 	else if (!store_is_full(st, rc))

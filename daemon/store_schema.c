@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
+#include "failpoint.h"
 #include "store.h"
 #include "store_schema.h"
 
@@ -112,8 +113,10 @@ int store_schema_migrate(sqlite3 *db, const char *const *steps, int n_steps, str
 	if (from < 0)
 		return -1;
 	for (int i = (int)from; i < n_steps; i++) {
+		FAILPOINT("before_migrate");
 		if (run_step(db, steps[i], i + 1, err))
 			return -1;
+		FAILPOINT("after_migrate_step");
 	}
 	return 0;
 }

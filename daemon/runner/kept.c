@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 
 #define MAGIC UINT64_C(0x3173646e45646f6a)      /* "jodEnds1": another layout gets another number */
@@ -164,9 +165,11 @@ void kept_write(struct kept_record *rec, const struct rm_end *end)
 {
 	if (!rec)
 		return;
+	FAILPOINT("before_keep_end");
 	rec->end = *end;
 	atomic_signal_fence(memory_order_seq_cst);      /* we may die between any two stores, not the machine */
 	__atomic_store_n(&rec->sum, sum_of(end), __ATOMIC_RELEASE);
+	FAILPOINT("after_keep_end");
 }
 
 void kept_give_back(struct kept *k, struct kept_record *rec)

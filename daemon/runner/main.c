@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "notify.h"
 #include "runner.h"
@@ -376,8 +377,11 @@ static void start(struct runner *r, const struct options *o)
 		fail("getrandom");
 	read_boot_id(r->boot_id);
 	attempts_init(&r->attempts);
+	FAILPOINT("before_recover_cages");
 	cage_open(&r->cages, o->socket);
+	FAILPOINT("after_recover_cages");
 	find_old_ends(r, o->socket);
+	FAILPOINT("after_recover_ends");
 	TAILQ_INIT(&r->news);
 	LIST_INIT(&r->conns);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -419,6 +423,7 @@ int main(int argc, char **argv)
 	struct options o;
 
 	open_standard_fds();
+	failpoints_init(argc, argv);
 	o = parse_options(argc, argv);
 	start(&r, &o);
 	tell_ready(&r, &o);

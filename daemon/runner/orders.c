@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "runner.h"
 
@@ -116,8 +117,10 @@ void orders_ack(struct runner *r, const struct rm_ack *ack)
 
 	if (!a || !a->has_ended)
 		return;
+	FAILPOINT("before_forget");
 	a->acked = true;
 	forget_if_done(r, a);
+	FAILPOINT("after_forget");
 }
 
 static void note_ended(struct runner *r, struct attempt *a)

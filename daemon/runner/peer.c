@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "runner.h"
 
@@ -96,6 +97,7 @@ static void take_over(struct runner *r, struct conn *c, const struct rm_hello *h
 		peer_drop(r, c, "a second HELLO");
 		return;
 	}
+	FAILPOINT("before_take_over");
 	peer_drop(r, r->peer, "a newer one said HELLO");
 	r->peer = c;
 	log_info("jobd (process %u) is connected, its connection %llu", h->pid, (unsigned long long)h->generation);
@@ -173,8 +175,8 @@ static void receive(struct runner *r, struct conn *c, bool hung_up)
 
 		if (!hung_up && hold(r, c))
 			return;
-		n = rm_recv(c->source.fd, buf, sizeof(buf), fds);
-
+		n = FAILS("before_receive_jobd") ? -1 : rm_recv(c->source.fd, buf, sizeof(buf), fds);
+		FAILPOINT("after_receive_jobd");
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n > 0)

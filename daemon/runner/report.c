@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "runner.h"
 
@@ -127,6 +128,14 @@ static int put_next(struct runner *r)
 	return 1;
 }
 
+static int send_packet(struct runner *r)
+{
+	int rc = FAILS("before_send_jobd") ? -1 : rm_send(r->peer->source.fd, &r->packet);
+
+	FAILPOINT("after_send_jobd");
+	return rc;
+}
+
 void report_flush(struct runner *r)
 {
 	int rc = 1;
@@ -135,7 +144,7 @@ void report_flush(struct runner *r)
 		do
 			rc = r->packet.len && r->waits_for_room ? -1 : put_next(r);
 		while (rc > 0);
-		if (rm_send(r->peer->source.fd, &r->packet) == 0) {
+		if (!r->packet.len || send_packet(r) == 0) {
 			r->waits_for_room = false;
 			continue;
 		}

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "due.h"
+#include "failpoint.h"
 #include "log.h"
 
 #define BATCH 64
@@ -137,11 +138,13 @@ static void reap(struct worker *w, struct attempt *a)
 	long rc;
 
 	kill(-a->end.pid, SIGKILL);
+	FAILPOINT("before_reap");
 	do
 		rc = syscall(SYS_waitid, P_PIDFD, a->pidfd, &si, WEXITED, &ru);
 	while (rc < 0 && errno == EINTR);
 	if (rc < 0)
 		log_die("waitid of process %d: %s", a->end.pid, strerror(errno));
+	FAILPOINT("after_reap");
 	close(a->pidfd);
 	a->pidfd = -1;
 	fill_end(a, &si, &ru);
@@ -260,7 +263,13 @@ static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
 	}
 	a->started_ns = now_ns(CLOCK_MONOTONIC);
 	a->end.started_at_us = now_ns(CLOCK_REALTIME) / 1000;
-	rc = spawn_in_cage(w, a, &ids, &c, err);
+	if (FAILS("before_spawn")) {
+		*err = (struct child_error){.how = RM_AGAIN, .stage = RM_AT_FORK, .code = errno};
+		rc = -1;
+	} else {
+		rc = spawn_in_cage(w, a, &ids, &c, err);
+	}
+	FAILPOINT("after_spawn");
 	user_ids_done(&ids);
 	if (rc < 0)
 		return -1;
