@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "store.h"
 #include "store_copy.h"
 
@@ -86,9 +87,10 @@ static int finish(struct store_copy *c, struct store_error *err)
 	if (sqlite3_close(c->to))
 		return fail(c, "can not copy", sqlite3_errmsg(c->to), err);
 	c->to = NULL;
-	if (fsync(c->fd) || rename(c->name, c->path))
+	if (FAILS("before_backup_rename") || fsync(c->fd) || rename(c->name, c->path))
 		return fail(c, "can not make it durable", strerror(errno), err);
 	c->there = false;
+	FAILPOINT("after_backup_rename");
 	if (store_sync_parent(c->path))
 		return fail(c, "can not make it durable", strerror(errno), err);
 	return STORE_COPY_DONE;
@@ -96,8 +98,9 @@ static int finish(struct store_copy *c, struct store_error *err)
 
 int store_copy_step(struct store_copy *c, int n_pages, struct store_error *err)
 {
-	int rc = sqlite3_backup_step(c->backup, n_pages);
+	int rc = FAILS("before_backup_copy") ? SQLITE_IOERR : sqlite3_backup_step(c->backup, n_pages);
 
+	FAILPOINT("after_backup_copy");
 	if (rc == SQLITE_DONE)
 		return finish(c, err);
 	if (rc != SQLITE_OK)

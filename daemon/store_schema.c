@@ -97,7 +97,7 @@ static int run_step(sqlite3 *db, const char *step, int to, struct store_error *e
 	snprintf(version, sizeof(version), "PRAGMA user_version = %d; COMMIT", to);
 	snprintf(what, sizeof(what), "step to version %d of the schema", to);
 	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) || sqlite3_exec(db, step, NULL, NULL, NULL) ||
-	    sqlite3_exec(db, version, NULL, NULL, NULL)) {
+	    FAILS("before_commit_migration") || sqlite3_exec(db, version, NULL, NULL, NULL)) {
 		fail(db, what, err);
 		if (!sqlite3_get_autocommit(db))
 			sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
