@@ -13,7 +13,7 @@ import kit
 PREFIX = "/usr/local"
 EXPECTED = """
 bin/jobctl bin/jobd libexec/jobd/jobd-runner
-include/jobtree.h include/jobtree_map.h lib/libjobtree.so lib/pkgconfig/libjobtree.pc
+include/jobtree.h include/jobtree_fetch.h include/jobtree_map.h lib/libjobtree.so lib/pkgconfig/libjobtree.pc
 share/jobd/org.jobd.varlink
 lib/systemd/system/jobd.service lib/systemd/system/jobd.socket lib/systemd/system/jobd-runner.service
 lib/systemd/system/jobd-submit@.service lib/systemd/system/jobd-submit@.timer

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobtree.h"
+#include "jobtree_fetch.h"
 #include "jobtree_map.h"
 
 void *__real_malloc(size_t n);
@@ -170,6 +171,52 @@ START_TEST(every_allocation_of_a_map_may_fail)
 }
 END_TEST
 
+static struct jt_fetch_plan *plan_new(void)
+{
+	struct jt_fetch_opts o = { .end = UINT64_C(1) << 30, .probe_end = 8 << 20, .min_part = 8 << 20, .streams = 8 };
+	inside = true;
+	struct jt_fetch_plan *plan = jt_fetch_plan_new(&o, &err);
+	inside = false;
+	if (plan)
+		return plan;
+	ck_assert(err.code == JT_ENOMEM && !failed_once);
+	failed_once = true;
+	return jt_fetch_plan_new(&o, &err);
+}
+
+/* A fetch is planned, split further, written down and read back, with the n-th allocation failing. Returns whether one did. */
+static bool fetch_life(long n)
+{
+	struct jt_fetch_state s = { .url = (char[]){ "u" }, .id = (char[]){ "i" }, .validator = (char[]){ "v" }, .kind = JT_FETCH_ETAG,
+				    .checksum = (char[]){ "md5:0" }, .total = UINT64_C(1) << 30, .end = UINT64_C(1) << 30 }, back;
+	struct jt_fetch_plan *again = NULL;
+	char *text = NULL;
+	size_t len;
+	failed_once = false;
+	left = n;
+	struct jt_fetch_plan *plan = plan_new();
+	for (uint32_t part; (part = jt_fetch_take(plan)) != JT_FETCH_NONE;)
+		twice(jt_fetch_halve(plan, part, &part, &err));
+	twice(jt_fetch_state_encode(&s, plan, &text, &len, &err));
+	twice(jt_fetch_state_decode(text, len, &back, &again, &err));
+	left = -1;
+	ck_assert_str_eq(back.checksum, s.checksum);
+	jt_fetch_state_done(&back);
+	jt_fetch_plan_free(plan);
+	jt_fetch_plan_free(again);
+	free(text);
+	return failed_once;
+}
+
+START_TEST(every_allocation_of_a_fetch_may_fail)
+{
+	long n = 0;
+	while (fetch_life(n))
+		n++;
+	ck_assert_int_gt(n, 10);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("no memory");
@@ -177,6 +224,7 @@ int main(void)
 	tcase_add_test(t, every_allocation_of_a_bulk_run_may_fail);
 	tcase_add_test(t, every_allocation_of_a_stream_may_fail);
 	tcase_add_test(t, every_allocation_of_a_map_may_fail);
+	tcase_add_test(t, every_allocation_of_a_fetch_may_fail);
 	suite_add_tcase(suite, t);
 	SRunner *r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);
