@@ -22,7 +22,8 @@ static void post_run(struct run *r, enum event_kind kind)
 	engine_post(r->e, op);
 }
 
-static void post_job(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind)
+static void post_job_then(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind,
+			  void (*done)(struct store_op *op))
 {
 	struct store_op *op = engine_op(r->e, ST_JOB_STATE, r);
 	struct active *a = active_find(r->e, JOB_ID(r->id, j)), none = { .run = r, .idx = j };
@@ -37,8 +38,13 @@ static void post_job(struct run *r, jt_job j, enum jt_state state, enum job_reas
 	engine_event(op, r, j, kind);
 	op->event.state = (uint8_t)state;
 	op->event.reason = (uint8_t)why;
-	op->done = notice_op;
+	op->done = done;
 	engine_post(r->e, op);
+}
+
+static void post_job(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind)
+{
+	post_job_then(r, j, state, why, kind, notice_op);
 }
 
 static int no_such_job(const struct run *r, const char *path, struct req_error *err)
@@ -75,8 +81,23 @@ static int must_exist(struct run *r, const char *path, struct req_error *err)
 
 /* ---- cancel --------------------------------------------------------------------------------------------------------- */
 
-/* A job with a slot: it ends as cancelled whatever it does; TERM now, KILL after its grace. The intent is recorded, so that
- * a restart in between does not forget it. */
+/* The intent is on record: TERM now, KILL after its grace. */
+static void kill_recorded(struct store_op *op)
+{
+	struct engine *e = op->ctx;
+	struct active *a = active_find(e, op->id);
+
+	if (a && a->end_reason)
+		a->killed = true;
+	if (a && a->killed && (a->state == A_SENT || a->state == A_RUNNING)) {
+		runner_link_kill(e->link, op->id, a->attempt, a->spec ? (uint32_t)a->spec->grace_ms : 10000);
+		engine_turn(e);
+	}
+	notice_op(op);
+}
+
+/* A job with a slot: it ends as cancelled whatever it does. Nothing is sent before the intent is durable: a restart in between would find
+ * a job that was terminated and not know why, and take it for lost. */
 static void terminate(struct active *a, enum job_reason why)
 {
 	struct run *r = a->run;
@@ -84,11 +105,8 @@ static void terminate(struct active *a, enum job_reason why)
 	if (a->end_reason)
 		return;
 	a->end_reason = (uint8_t)why;
-	a->killed = true;
-	post_job(r, a->idx, JT_STARTING, why, EV_CANCELLED);
-	if (a->state == A_SENT || a->state == A_RUNNING)
-		runner_link_kill(r->e->link, JOB_ID(r->id, a->idx), a->attempt, a->spec ? (uint32_t)a->spec->grace_ms : 10000);
-	else
+	post_job_then(r, a->idx, JT_STARTING, why, EV_CANCELLED, kill_recorded);
+	if (a->state != A_SENT && a->state != A_RUNNING)
 		send_picks(r);
 	engine_turn(r->e);
 }
