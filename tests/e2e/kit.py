@@ -39,13 +39,17 @@ class Daemon:
         self.process = None
 
     def start(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([JOBD, "--state", self.state, "--socket", self.socket, "--config", self.config, "--ready"],
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env, text=True)
+        self.spawn()
         line = self.process.stdout.readline()
         if line != "ready\n":
             raise AssertionError("jobd said %r instead of ready\n%s" % (line, self.said()))
         return self
+
+    def spawn(self):
+        """Starts jobd and does not wait until it serves."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([JOBD, "--state", self.state, "--socket", self.socket, "--config", self.config, "--ready"],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env, text=True)
 
     def said(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sidejob SIDE LOCKS KEY MILLISECONDS STATUS - the job of the fault tests: takes the lock of its key (a live twin is seen without any
- * timing), says that it begins, works, says that it ends. One write a line; see check_history.py for the format.
+ * timing), says that it begins and who started it, works, says that it ends. One write a line; see check_history.py for the format.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -23,7 +23,7 @@ static int say(int fd, const char *key, char what, const char *attempt, const ch
 int main(int argc, char **argv)
 {
 	const char *attempt = getenv("JOBD_ATTEMPT");
-	char lock[PATH_MAX], rc[16];
+	char lock[PATH_MAX], rc[16], by[32];
 	int side, fd, ms, status;
 
 	if (argc != 6 || !attempt)
@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	status = (int)strtol(argv[5], NULL, 10);
 	snprintf(lock, sizeof(lock), "%s/%s", argv[2], argv[3]);
 	snprintf(rc, sizeof(rc), " rc=%d", status);
+	snprintf(by, sizeof(by), " by=%d", (int)getppid());
 	side = open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (side < 0 || fd < 0)
@@ -40,7 +41,7 @@ int main(int argc, char **argv)
 		say(side, argv[3], 'C', attempt, "");
 		return 99;
 	}
-	if (say(side, argv[3], 'B', attempt, "") < 0)
+	if (say(side, argv[3], 'B', attempt, by) < 0)
 		return 96;
 	poll(NULL, 0, ms);
 	if (say(side, argv[3], 'E', attempt, rc) < 0)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The campaign: histories of random work under random faults, each judged by its witnesses.
+
+A test names its faults, how often each strikes in the CI size, and how often behind JOBD_SOAK=1:
+
+    sys.exit(campaign.main([(faults.KillJobd, 400, 8000), (faults.KillRecovering, 100, 2000)]))
+
+    JOBD_SEED=N            the same runs, the same actions, the same faults in the same order (not the same instants)
+    JOBD_STRIKES=N         that many of each fault instead
+    JOBD_KEEP=FOLDER       keep the folder of the first history that fails
+
+The strikes are dealt out to histories of at most STRIKES_A_HISTORY, each with a state folder of its own, drained and judged by itself.
+A failure prints the seed of its history.
+"""
+import os
+import random
+import shutil
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
+import faults
+import judge
+import world as worlds
+
+STRIKES_A_HISTORY = 100
+PAUSES_S = [0.0, 0.002, 0.02, 0.1, 0.2]         # between two strikes: up to so long
+
+
+def plan(rng, mixture):
+    """[(fault class, n)] -> lists of fault classes, one a history, in random order."""
+    strikes = [fault for fault, n in mixture for _ in range(n)]
+    rng.shuffle(strikes)
+    return [strikes[i:i + STRIKES_A_HISTORY] for i in range(0, len(strikes), STRIKES_A_HISTORY)]
+
+
+def strike_all(world, strikes, made):
+    for fault in strikes:
+        struck = False
+        while not struck:
+            world.work(world.rng.choice(PAUSES_S) * world.rng.random())
+            struck = made[fault].strike(world, world.rng)
+        made[fault].mend(world, world.rng)
+
+
+def history(seed, strikes, **options):
+    """Lives and judges one. Returns what the checker counted; AssertionError with all that is known when a promise was broken."""
+    world = worlds.World(seed, **options)
+    made = {fault: fault() for fault in sorted(set(strikes), key=lambda f: f.name)}
+    try:
+        for fault in made.values():
+            fault.prepare(world)
+        world.begin()
+        strike_all(world, strikes, made)
+        world.drain()
+        return judge.judge(world)
+    except BaseException:
+        keep_evidence(world)
+        raise
+    finally:
+        for fault in made.values():
+            fault.undo(world)
+        world.abandon()
+        world.remove()
+
+
+def keep_evidence(world):
+    print(world.daemon.said()[-20000:])
+    keep = os.environ.get("JOBD_KEEP")
+    if keep and not os.path.exists(keep):
+        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock"))
+
+
+def size(ci, soak):
+    return int(os.environ.get("JOBD_STRIKES") or (soak if os.environ.get("JOBD_SOAK") else ci))
+
+
+def main(mixture, **options):
+    """mixture: [(fault class, strikes in CI, strikes in soak)]. options: of World. The exit status of a test."""
+    seed = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    mixture = [(fault, size(ci, soak)) for fault, ci, soak in mixture]
+    print("JOBD_SEED=%s, strikes: %s" % (seed, ", ".join("%s %d" % (fault.name, n) for fault, n in mixture)), flush=True)
+    began, jobs, histories = time.monotonic(), 0, plan(random.Random(seed), mixture)
+    for n, strikes in enumerate(histories):
+        try:
+            found = history("%s.%d" % (seed, n), strikes, **options)
+        except faults.Skip as skip:
+            print("SKIP: %s" % skip)
+            return 77
+        except AssertionError as broken:
+            print("history %d of JOBD_SEED=%s: %s" % (n, seed, broken))
+            print("%d passed, 1 failed" % n)
+            return 1
+        jobs += found["jobs"]
+    print("%d strikes, %d histories, %d jobs, %.0f s" % (sum(n for _, n in mixture), len(histories), jobs, time.monotonic() - began))
+    print("%d passed, 0 failed" % len(histories))
+    return 0
