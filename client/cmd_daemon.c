@@ -2,6 +2,7 @@
 /* status, stats, ping, shutdown: the daemon itself. None of them starts one. */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 
 #include "call.h"
 #include "conn.h"
+#include "escape.h"
 #include "render.h"
 #include "status.h"
 #include "talk.h"
@@ -29,11 +31,14 @@ static int get_stats(const struct options *o, struct vl_conn **ret_conn, json_t 
 	return rc;
 }
 
-static const char *version_of(const json_t *stats)
+/* "jobd 1.2, pid 77, " */
+static void print_who(const json_t *stats)
 {
 	const char *version = reply_text(stats, "version");
 
-	return version ? version : "?";
+	fputs("jobd ", stdout);
+	render_text(stdout, version ? version : "?");
+	printf(", pid %" JSON_INTEGER_FORMAT ", ", reply_int(stats, "pid", 0));
 }
 
 static void print_status(const json_t *s)
@@ -41,8 +46,8 @@ static void print_status(const json_t *s)
 	const json_t *t = json_object_get(s, "totals");
 	char up[64];
 
-	printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", up %s: ", version_of(s), reply_int(s, "pid", 0),
-	       times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
+	print_who(s);
+	printf("up %s: ", times_show_seconds(reply_real(s, "uptime_s", -1), up, sizeof(up)));
 	render_state(stdout, reply_text(s, "state") ? reply_text(s, "state") : "?");
 	printf("%s\n", json_is_true(json_object_get(s, "idle")) ? ", idle" : "");
 	printf("%" JSON_INTEGER_FORMAT " open run%s; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
@@ -55,17 +60,24 @@ static void print_status(const json_t *s)
 	}
 }
 
+static void print_total(const char *key, const json_t *value)
+{
+	char *name = escape_new(key);
+
+	if (json_is_integer(value))
+		printf("%-20s %" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
+	else if (json_is_real(value))
+		printf("%-20s %.3f\n", name, json_real_value(value));
+	free(name);
+}
+
 static void print_totals(const json_t *s)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(json_object_get(s, "totals"), key, value) {
-		if (json_is_integer(value))
-			printf("%-20s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
-		else if (json_is_real(value))
-			printf("%-20s %.3f\n", key, json_real_value(value));
-	}
+	json_object_foreach(json_object_get(s, "totals"), key, value)
+		print_total(key, value);
 }
 
 static int show_stats(const struct options *o, void (*print)(const json_t *))
@@ -109,10 +121,12 @@ int cmd_ping(const struct options *o)
 	if (rc)
 		return rc;
 	ms = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
-	if (o->json)
+	if (o->json) {
 		printf("{\"pid\":%" JSON_INTEGER_FORMAT ",\"ms\":%.3f}\n", reply_int(stats, "pid", 0), ms);
-	else
-		printf("jobd %s, pid %" JSON_INTEGER_FORMAT ", answered in %.2f ms\n", version_of(stats), reply_int(stats, "pid", 0), ms);
+	} else {
+		print_who(stats);
+		printf("answered in %.2f ms\n", ms);
+	}
 	json_decref(stats);
 	vl_close(conn);
 	return 0;
@@ -120,16 +134,18 @@ int cmd_ping(const struct options *o)
 
 /* ---- shutdown --------------------------------------------------------------------------------------------------------- */
 
-/* Until the process has gone, and with it its locks. */
+#define EXIT_MS 10000           /* from its last word to its end */
+
+/* Until the process has gone, and with it its locks. What the daemon said of its number may be wrong: that is no reason to wait for ever. */
 static void await_exit(int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+	while (poll(&p, 1, EXIT_MS) < 0 && errno == EINTR)
 		;
 }
 
-/* Where its process cannot be watched, the end of the connection is the end of the daemon. */
+/* The end of the connection comes with the end of the daemon. */
 static void await_close(struct vl_conn *conn)
 {
 	struct vl_reply r = { 0 };
@@ -148,10 +164,10 @@ static int shut_down(const struct options *o, struct vl_conn *conn, pid_t pid)
 	rc = call(conn, "Shutdown", params, &reply);
 	running = reply_int(reply, "running", 0);
 	json_decref(reply);
+	if (rc == 0)
+		await_close(conn);
 	if (rc == 0 && pidfd >= 0)
 		await_exit(pidfd);
-	else if (rc == 0)
-		await_close(conn);
 	if (rc == 0 && running > 0 && !o->kill && !o->drain)
 		mention("%" JSON_INTEGER_FORMAT " %s on; the next daemon takes %s over", running, running == 1 ? "job runs" : "jobs run",
 			running == 1 ? "it" : "them");

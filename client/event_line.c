@@ -11,10 +11,11 @@ void event_line(FILE *out, const json_t *event, enum event_scope scope)
 	const char *path = reply_text(event, "path"), *state = reply_text(event, "state"), *kind = reply_text(event, "kind");
 	char at[64], end[512];
 
-	fprintf(out, "%s ", times_show_clock(reply_text(event, "at"), at, sizeof(at)));
+	render_text(out, times_show_clock(reply_text(event, "at"), at, sizeof(at)));
+	fputc(' ', out);
 	if (scope == EVENT_OF_ANY_RUN)
 		fprintf(out, "%" JSON_INTEGER_FORMAT " ", reply_int(event, "run", 0));
-	fputs(kind ? kind : "?", out);
+	render_text(out, kind ? kind : "?");
 	if (path) {
 		fputc(' ', out);
 		render_text(out, path);

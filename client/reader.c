@@ -14,7 +14,10 @@ int reader_open(struct reader *r, const char *file)
 	*r = (struct reader){ .fd = STDIN_FILENO };
 	if (strcmp(file, "-") != 0)
 		r->fd = open(file, O_RDONLY | O_CLOEXEC);
-	return r->fd < 0 ? -1 : 0;
+	if (r->fd < 0)
+		return -1;
+	buf_reserve(&r->data, CHUNK);   /* so that there is something to point into before the first read */
+	return 0;
 }
 
 void reader_done(struct reader *r)
