@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole of jobd but its main, in this process: server, engine, store (on a file system in memory, where there is one) and the link to a
+ * runner that is a stub: a job ends at once, as its command says, but those that sleep, which end when they are killed.
+ */
+#ifndef ENGINE_KIT_H
+#define ENGINE_KIT_H
+
+#include "engine.h"
+
+/* The engine; it comes up with the first call. */
+struct engine *engine_kit(void);
+/* engine_kit_settle - returns when everything asked for so far is durable and told. */
+void engine_kit_settle(void);
+/* engine_kit_clear - cancels and removes every run, and takes back a shutdown: the next input finds what this one found. */
+void engine_kit_clear(void);
+
+/* stub_runner_listen - answers who connects to path as jobd-runner would. */
+void stub_runner_listen(struct event_base *base, const char *path);
+
+#endif
