@@ -37,10 +37,6 @@ class Connection:
         self.send("org.jobd." + method, parameters)
         return self.receive()["parameters"]
 
-    def wake(self):
-        """Ends what another thread waits for here: it gets an EOFError."""
-        self.sock.shutdown(socket.SHUT_RDWR)
-
     def close(self):
         self.sock.close()
 

@@ -44,25 +44,49 @@ def strike_all(world, strikes, made):
         made[fault].mend(world, world.rng)
 
 
-def history(seed, strikes, **options):
-    """Lives and judges one. Returns what the checker counted; AssertionError with all that is known when a promise was broken."""
-    world = worlds.World(seed, **options)
-    made = {fault: fault() for fault in sorted(set(strikes), key=lambda f: f.name)}
+def judged(world, live, undo=lambda: None):
+    """Lives and judges a history: what the checker counted, or AssertionError with all that is known when a promise was broken."""
     try:
-        for fault in made.values():
-            fault.prepare(world)
-        world.begin()
-        strike_all(world, strikes, made)
+        live()
         world.drain()
         return judge.judge(world)
     except BaseException:
         keep_evidence(world)
         raise
     finally:
-        for fault in made.values():
-            fault.undo(world)
+        undo()
         world.abandon()
         world.remove()
+
+
+def history(seed, strikes, **options):
+    """One under these faults, in this order. options: of World."""
+    world = worlds.World(seed, **options)
+    made = {fault: fault() for fault in sorted(set(strikes), key=lambda f: f.name)}
+
+    def live():
+        for fault in made.values():
+            fault.prepare(world)
+        world.begin()
+        strike_all(world, strikes, made)
+
+    def undo():
+        for fault in made.values():
+            fault.undo(world)
+
+    return judged(world, live, undo)
+
+
+def calm_history(seed, **options):
+    """One without faults, of clients that end by themselves. Also the seconds that they took."""
+    world, began, ended = worlds.World(seed, **options), time.monotonic(), []
+
+    def live():
+        world.begin()
+        world.await_clients()
+        ended.append(time.monotonic())
+
+    return judged(world, live), ended[0] - began
 
 
 def keep_evidence(world):

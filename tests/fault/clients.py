@@ -20,6 +20,7 @@ FINAL = {"ok", "warned", "failed", "skipped", "cancelled", "lost"}
 
 class Client(threading.Thread):
     """One connection at a time. step() is repeated until it is told to finish, then settle()."""
+    patience_s = kit.PATIENCE   # for an answer
 
     def __init__(self, world, name):
         super().__init__(name="client " + name)
@@ -47,7 +48,7 @@ class Client(threading.Thread):
         """Whether it was done; not when jobd went away in between."""
         try:
             if self.conn is None:
-                self.conn = self.world.connect()
+                self.conn = self.world.connect(self.patience_s)
             if self.conn:
                 what()
                 return True
@@ -263,16 +264,11 @@ class Submitter(Client):
 
 class Watcher(Client):
     """Follows all events, through every restart, and writes down each and that an end was told."""
+    patience_s = 0.25           # then it asks anew, from where it was
 
     def __init__(self, world, name="watcher"):
         super().__init__(world, name)
         self.last = 0
-
-    def finish(self):
-        super().finish()
-        conn = self.conn
-        if conn:
-            conn.wake()
 
     def step(self):
         self.conn.send("org.jobd.Watch", {"since": self.last}, more=True)
@@ -281,7 +277,7 @@ class Watcher(Client):
 
     def settle(self):
         self.hang_up()                          # what comes still on the old one is asked for again
-        with self.world.connect() as conn:
+        with self.world.connect(self.patience_s) as conn:
             while self.note(conn.call("Watch", since=self.last)):
                 pass
 

@@ -9,4 +9,4 @@ import sys
 import campaign
 import faults
 
-sys.exit(campaign.main([(faults.KillJobd, 400, 8000), (faults.KillRecovering, 50, 1000)]))
+sys.exit(campaign.main([(faults.KillJobd, 450, 9000), (faults.KillRecovering, 50, 1000)]))

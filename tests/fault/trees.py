@@ -35,6 +35,19 @@ def barrier_groups(path):
     return groups
 
 
+def above(path):
+    """Its proper prefixes, the nearest last."""
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def spec(name, keys, path, more_deps=(), **more):
+    """What check_history.py has to know of the job of the run `name` at this path. keys: of all its jobs, by path."""
+    return dict(more, op="submit", key=keys[path], group="/".join([name] + stages(path)),
+                deps=[keys[p] for p in above(path) if p in keys] + [keys[p] for p in more_deps],
+                after=[name + "/" + g for g in barrier_groups(path)])
+
+
 class Run:
     """name; options and jobs as Submit takes them; specs: a line of the witness for each job; number: once jobd has told it."""
 
@@ -61,32 +74,25 @@ class Maker:
         name = "%s%d" % (self.client, self.made)
         rng = random.Random("%s/%s" % (self.seed, name))
         paths = random_paths(rng)
-        jobs, specs = [], []
-        for n, path in enumerate(paths):
-            job, spec = self._job(rng, name, paths, n)
-            jobs.append(job)
-            specs.append(spec)
-        return Run(name, {"name": name, "key": name, "workers": rng.randint(1, self.slots)}, jobs, specs)
+        keys = {path: "%s.%d" % (name, n) for n, path in enumerate(paths)}
+        both = [self._job(rng, name, keys, path) for path in paths]
+        options = {"name": name, "key": name, "workers": rng.randint(1, self.slots)}
+        return Run(name, options, [job for job, _ in both], [witnessed for _, witnessed in both])
 
-    def _job(self, rng, name, paths, n):
-        path, key = paths[n], "%s.%d" % (name, n)
+    def argv(self, key, length_ms, status=0):
+        return [SIDEJOB, self.side, self.locks, key, str(length_ms), str(status)]
+
+    def _job(self, rng, name, keys, path):
         status = 3 if rng.random() < 0.08 else 0
         retries = rng.choice([0, 0, 1, 2])
         on_lost = rng.choice(["retry", "retry", "fail", "hold"])
-        after = random_after(rng, paths[:n], path)
-        job = {"path": path, "labels": {"key": key}, "on_lost": on_lost, "retry": {"max": retries, "cap_s": 0.02},
-               "argv": [SIDEJOB, self.side, self.locks, key, str(rng.choice(self.lengths_ms)), str(status)]}
+        after = random_after(rng, [p for p in keys if p < path], path)
+        job = {"path": path, "labels": {"key": keys[path]}, "on_lost": on_lost, "retry": {"max": retries, "cap_s": 0.02},
+               "argv": self.argv(keys[path], rng.choice(self.lengths_ms), status)}
         if after:
             job["after"] = [after]
-        needed = [p for p in paths if path.startswith(p + "/") or after in (p, p + "/") or
-                  (after and after.endswith("/") and p.startswith(after))]
-        spec = {"op": "submit", "key": key, "group": "/".join([name] + stages(path)), "deps": [key_of(name, paths, p) for p in needed],
-                "after": [name + "/" + g for g in barrier_groups(path)], "max_attempts": 1 + retries, "on_lost": on_lost}
-        return job, spec
-
-
-def key_of(name, paths, path):
-    return "%s.%d" % (name, paths.index(path))
+        waited_for = [p for p in keys if after in (p, p + "/") or (after and after.endswith("/") and p.startswith(after))]
+        return job, spec(name, keys, path, waited_for, max_attempts=1 + retries, on_lost=on_lost)
 
 
 def random_paths(rng):

@@ -15,34 +15,39 @@ import varlink
 import witness
 
 SLOTS = 8
-CONFIG = "slots = %d\nlog_level = warning\n" % SLOTS
+CONFIG = "slots = %d\nlog_level = warning\n"
+
+
+def three_submitters(world):
+    return [clients.Submitter(world, name) for name in "pqr"]
 
 
 class World:
-    """folder: side log, locks, socket, state (unless a fault moves daemon.state elsewhere before the first start)."""
+    """folder: side log, locks, socket, state (unless a fault moves daemon.state elsewhere before the first start).
+    make_clients: the clients of a world; three submitters unless given."""
 
-    def __init__(self, seed, n_clients=3, lengths_ms=tuple(trees.LENGTHS_MS), config=CONFIG):
-        self.seed, self.lengths_ms, self.slots = seed, lengths_ms, SLOTS
+    def __init__(self, seed, make_clients=None, lengths_ms=tuple(trees.LENGTHS_MS), slots=SLOTS):
+        self.seed, self.lengths_ms, self.slots = seed, lengths_ms, slots
         self.rng = random.Random("%s/faults" % seed)
         self.folder = tempfile.mkdtemp(prefix="jobd-fault-")
-        self.daemon = kit.Daemon(folder=self.folder, config=config)
+        self.daemon = kit.Daemon(folder=self.folder, config=CONFIG % slots)
         self.witness = witness.Witness(self.folder)
         self.serving, self.failed = threading.Event(), threading.Event()
         self.failures = []
         self.keys = {}                  # (run number, path) -> key, of what was acknowledged
         self.patience, self.deadline = None, None       # of the drain
-        self.clients = [clients.Submitter(self, chr(ord("p") + i)) for i in range(n_clients)]
+        self.clients = (make_clients or three_submitters)(self)
         self.watcher = clients.Watcher(self)
         self.witness.mark("start")
         self.witness.mark("reaper", reaper())
 
     # ---- for clients
 
-    def connect(self):
+    def connect(self, patience_s):
         """A connection; None when none can be had now (ask again)."""
         if not self.serving.wait(0.2):
             return None
-        return varlink.Connection(self.daemon.socket)
+        return varlink.Connection(self.daemon.socket, timeout=patience_s)
 
     def await_serving(self):
         """After a broken connection: until jobd is there (again), or a moment when it is said to be."""
@@ -99,6 +104,14 @@ class World:
         self.start()
         for client in self.clients + [self.watcher]:
             client.start()
+
+    def await_clients(self):
+        """Until all have done what they have to do; for clients that end by themselves."""
+        for client in self.clients:
+            while client.is_alive():
+                client.join(0.5)
+                if self.failed.is_set():
+                    self.tell_failure()
 
     def drain(self, patience=120):
         """All that is unanswered is repeated, everything held is released, every run ends, jobd says that it is idle, and leaves."""
