@@ -9,7 +9,6 @@ An acknowledged child runs, once, after its parent ended well; a refused one nev
 import os
 import random
 import sys
-import time
 
 import campaign
 import clients
@@ -54,7 +53,7 @@ class Feeder(clients.Client):
         self.add(name, [(parent, self.rng.choice(MOMENTS_MS), status)])
         children = ["%s/c%d" % (parent, i) for i in range(self.rng.randint(4, 12))]
         while children:
-            time.sleep(self.rng.choice(MOMENTS_MS) * self.rng.random() / 1000)
+            self.world.work(self.rng.choice(MOMENTS_MS) * self.rng.random() / 1000)
             n = self.rng.randint(1, 3)
             self.add(name, [(path, 0, 0) for path in children[:n]])
             self.left -= len(children[:n])
