@@ -129,6 +129,7 @@ const struct verb verbs[] = {
 	{ "status", "", "how the daemon is", cmd_status, json_opts, OPTS_MIXED, 0, 0 },
 	{ "stats", "", "the daemon's counters", cmd_stats, json_opts, OPTS_MIXED, 0, 0 },
 	{ "ping", "", "whether a daemon answers, and how fast", cmd_ping, json_opts, OPTS_MIXED, 0, 0 },
+	{ "backup", "[FILE]", "copy the daemon's database while everything goes on", cmd_backup, no_opts, OPTS_MIXED, 0, 1 },
 	{ "shutdown", "", "end the daemon; jobs run on unless told otherwise", cmd_shutdown, shutdown_opts, OPTS_MIXED, 0, 0 },
 	{ "config", "check [FILE]", "check jobd.conf", cmd_config, no_opts, OPTS_MIXED, 1, 2 },
 	{ "plan", "FILE|-", "check a file and say what would run when, without a daemon", cmd_plan, plan_opts, OPTS_MIXED, 1, 1 },

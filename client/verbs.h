@@ -41,6 +41,7 @@ int cmd_rm(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_seal(const struct options *o);
 int cmd_show(const struct options *o);
+int cmd_backup(const struct options *o);
 int cmd_shutdown(const struct options *o);
 int cmd_stats(const struct options *o);
 int cmd_status(const struct options *o);

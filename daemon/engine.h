@@ -160,6 +160,7 @@ struct engine {
 	LIST_HEAD(, follower) followers;
 	uint64_t n_starts, n_ends;
 	int64_t began_ns;
+	bool backing_up;                /* one at a time */
 	struct stop *stop;              /* a shutdown that has been asked for */
 };
 

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,6 +25,7 @@
 #include "failpoint.h"
 #include "index.h"
 #include "interface.h"
+#include "lock.h"
 #include "log.h"
 #include "notify.h"
 #include "rpc.h"
@@ -44,6 +44,7 @@ struct daemon {
 	int n_passed;                   /* listening sockets that somebody else has opened for us */
 	bool own_socket;                /* bound by us: to be removed at the end */
 	bool say_ready;
+	const char *restore;            /* a backup: restore it instead of serving */
 	struct event *term, *intr, *hup;
 };
 
@@ -51,12 +52,14 @@ struct daemon {
 
 static const char usage[] =
 	"Usage: jobd [--state DIR] [--socket PATH] [--config FILE] [--ready]\n"
+	"       jobd --restore BACKUP [--state DIR]\n"
 	"Runs trees of jobs and never loses track of them. Stays in the foreground; logs to standard error.\n"
 	"\n"
 	"  --state DIR     database and outputs          (JOBD_STATE;  /var/lib/jobd, or below $XDG_STATE_HOME)\n"
 	"  --socket PATH   where clients connect         (JOBD_SOCKET; /run/jobd/socket, or below $XDG_RUNTIME_DIR)\n"
 	"  --config FILE   jobd.conf                     (JOBD_CONFIG; /etc/jobd, or below $XDG_CONFIG_HOME)\n"
 	"  --ready         print `ready` on standard output when clients can connect\n"
+	"  --restore FILE  put a backup into the place of the database, which is kept, and exit\n"
 	"  --version, --help\n"
 	"\n"
 	"TERM: take no more work and go; running jobs stay with jobd-runner. HUP: read jobd.conf again.\n";
@@ -112,7 +115,8 @@ static int read_options(struct daemon *d, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "state", required_argument, NULL, 's' }, { "socket", required_argument, NULL, 'S' }, { "config", required_argument, NULL, 'c' },
-		{ "ready", no_argument, NULL, 'r' }, { "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "ready", no_argument, NULL, 'r' }, { "restore", required_argument, NULL, 'R' },
+		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	struct places *p = &d->at;
 	int c;
@@ -123,6 +127,7 @@ static int read_options(struct daemon *d, int argc, char **argv)
 		case 'S': set(p->socket, optarg, ""); break;
 		case 'c': set(p->config, optarg, ""); p->config_given = true; break;
 		case 'r': d->say_ready = true; break;
+		case 'R': d->restore = optarg; break;
 		case 'V': puts("jobd " PACKAGE_VERSION); exit(0);
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs("Try `jobd --help`.\n", stderr); return -1;
@@ -239,29 +244,6 @@ static int open_dir_of_ours(int at, const char *path)
 	return -1;
 }
 
-/* One owner: the lock names who holds it. */
-static int take_lock(struct daemon *d)
-{
-	char who[32] = "?";
-	ssize_t n;
-
-	d->lock_fd = openat(d->e.state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (d->lock_fd < 0) {
-		log_error("%s/lock: %s", d->at.state, strerror(errno));
-		return -1;
-	}
-	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		n = pread(d->lock_fd, who, sizeof(who) - 1, 0);
-		who[n > 0 ? strcspn(who, "\n") : 0] = '\0';
-		log_error("%s is in use by another jobd (process %s): stop that one, or give another --state", d->at.state, who);
-		return -1;
-	}
-	n = snprintf(who, sizeof(who), "%d\n", (int)getpid());
-	if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, who, (size_t)n, 0) != n)
-		log_warn("%s/lock: %s", d->at.state, strerror(errno));
-	return 0;
-}
-
 static int open_state(struct daemon *d)
 {
 	struct engine *e = &d->e;
@@ -270,7 +252,8 @@ static int open_state(struct daemon *d)
 		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to another user; give a --state of your own" : strerror(errno));
 		return -1;
 	}
-	if (take_lock(d) < 0)
+	d->lock_fd = lock_take(e->state_fd, d->at.state);
+	if (d->lock_fd < 0)
 		return -1;
 	if ((mkdirat(e->state_fd, "out", 0700) < 0 && errno != EEXIST) || (e->out_fd = open_dir_of_ours(e->state_fd, "out")) < 0) {
 		log_error("%s/out: %s", d->at.state, strerror(errno));
@@ -368,11 +351,11 @@ static struct sockaddr_un address_of(const char *path, const char *end)
 	return un;
 }
 
-/* A jobd with another state serves this socket: its clients must not find us instead. One that is just dying hangs up. */
-static bool is_served(const char *path)
+/* Somebody listens there. One that is just dying hangs up. */
+static bool is_served(const char *path, int type)
 {
 	struct sockaddr_un un = address_of(path, "");
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	bool served;
 
@@ -382,10 +365,10 @@ static bool is_served(const char *path)
 	return served;
 }
 
-/* Looked at before anything is started. A socket that was passed to us is another's to open. */
+/* Looked at before anything is started: clients of a jobd with another state must not find us instead. A socket that was passed to us is another's to open. */
 static int check_socket(const struct daemon *d)
 {
-	if (d->n_passed > 0 || !is_served(d->at.socket))
+	if (d->n_passed > 0 || !is_served(d->at.socket, SOCK_STREAM))
 		return 0;
 	log_error("socket %s: another jobd answers there: stop that one (`jobctl --socket %s shutdown`), or give another --socket", d->at.socket,
 		  d->at.socket);
@@ -596,6 +579,37 @@ static void go(struct daemon *d)
 	log_info("jobd ends; %u jobs stay with the runner", e->n_running);
 }
 
+/* ---- restore ----------------------------------------------------------------------------------------------------------------- */
+
+/* Its jobs are those of the database that goes: under one number they could be taken for others. */
+static int check_no_runner(const struct daemon *d)
+{
+	if (!is_served(d->at.runner_socket, SOCK_SEQPACKET))
+		return 0;
+	log_error("jobd-runner still serves %s and may run jobs of the database that is to be replaced: end it first "
+		  "(`jobctl shutdown --kill` while jobd runs, else end jobd-runner itself)", d->at.runner_socket);
+	return -1;
+}
+
+static int restore(struct daemon *d)
+{
+	struct store_restored done;
+	struct store_error err;
+
+	if (check_no_runner(d) < 0)
+		return 1;
+	if (store_restore(d->at.state, d->restore, &done, &err) < 0) {
+		log_error("%s", err.text);
+		return 1;
+	}
+	log_info("%s is restored: %lld runs; %lld of them had not ended and are paused, `jobctl resume` lets them go on", d->restore,
+		 (long long)done.runs, (long long)done.paused);
+	if (done.kept)
+		log_info("the database that was there is kept as %s", done.kept);
+	free(done.kept);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d;
@@ -608,7 +622,11 @@ int main(int argc, char **argv)
 	raise_limits();
 	d.n_passed = notify_listen_fds();
 	d.e.base = event_base_new();
-	if (!d.e.base || open_state(&d) < 0 || check_socket(&d) < 0)
+	if (!d.e.base || open_state(&d) < 0)
+		return 1;
+	if (d.restore)
+		return restore(&d);
+	if (check_socket(&d) < 0)
 		return 1;
 	catch_signals(&d);
 	start_engine(&d);

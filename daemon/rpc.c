@@ -27,6 +27,7 @@ const struct server_method rpc_methods[] = {
 	{ "org.jobd.Retry", rpc_retry, false },
 	{ "org.jobd.Remove", rpc_remove, false },
 	{ "org.jobd.Stats", rpc_stats, false },
+	{ "org.jobd.Backup", rpc_backup, false },
 	{ "org.jobd.Shutdown", rpc_shutdown, false },
 	{ 0 },
 };

@@ -64,6 +64,7 @@ void rpc_resume(void *ctx, struct call *call, const json_t *params);
 void rpc_retry(void *ctx, struct call *call, const json_t *params);
 void rpc_remove(void *ctx, struct call *call, const json_t *params);
 void rpc_stats(void *ctx, struct call *call, const json_t *params);
+void rpc_backup(void *ctx, struct call *call, const json_t *params);
 void rpc_shutdown(void *ctx, struct call *call, const json_t *params);
 
 #endif

@@ -189,7 +189,7 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 {
 	enum store_file file;
 
-	if (store_check_file(st->path, &file, err) || store_check_wal(st->path, err))
+	if (store_finish_restore(dir, err) || store_check_file(st->path, &file, err) || store_check_wal(st->path, err))
 		return -1;
 	if (file == STORE_NEW && create(st, dir, err))
 		return -1;

@@ -215,6 +215,21 @@ int store_load_settings(struct store *st, void (*fn)(void *arg, const char *name
 /* Deletes unsealed bulks (a restart makes them disappear). */
 int store_forget_bulks(struct store *st, struct store_error *err);
 
+/*
+ * store_restore - FILE, a backup of this version or an older one, takes the place of DIR/jobd.db. The caller holds the lock of the
+ * directory, and no runner lives that runs jobs of the old database.
+ *
+ * FILE is checked (integrity_check, all of it) and not changed. The old database with its log stays as ret->kept (NULL: there was none;
+ * the caller frees it), also one that is damaged. Numbers of runs and events are not given out again; runs that had not ended are
+ * paused. Killed in the middle: the old database is untouched, or the next store_open ends what was begun.
+ * 0; or -1 with *err, and everything is as it was.
+ */
+struct store_restored {
+	int64_t runs, paused;
+	char *kept;
+};
+int store_restore(const char *dir, const char *file, struct store_restored *ret, struct store_error *err);
+
 /* store_start - from now on the database belongs to the store's thread; `done`s are called from base's loop. */
 int store_start(struct store *st, struct event_base *base, struct store_error *err);
 /* store_post - gives the op away. What is posted between store_open and store_start is executed first thing after the start. */

@@ -101,6 +101,7 @@ void store_raise(atomic_uint_fast64_t *max, int64_t value);     /* only the stor
 enum store_file { STORE_NEW, STORE_THERE };
 int store_check_file(const char *path, enum store_file *ret, struct store_error *err);
 int store_check_wal(const char *path, struct store_error *err);         /* store_wal.c */
+int store_finish_restore(const char *dir, struct store_error *err);        /* store_restore.c */
 int store_check_content(sqlite3 *db, const char *path, struct store_error *err);
 
 #endif

@@ -24,6 +24,7 @@ struct conf {
 	uint32_t max_sessions_per_uid;  /* 64 */
 	uint32_t retain_days;           /* how long ended runs are kept; 0: for ever; 30 */
 	uint32_t retain_runs;           /* how many ended runs are kept; 0: all; 1000 */
+	uint32_t retain_backups;        /* how many backups of the database are kept; 3 */
 };
 
 struct conf_error {
