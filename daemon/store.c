@@ -147,12 +147,23 @@ static int migrate(struct store *st, const char *dir, struct store_error *err)
 	return 0;
 }
 
+/* Fails where the text of a table is damaged in a way that is still well-formed. */
+static int prepare_all(struct store *st, struct store_error *err)
+{
+	for (int i = 0; i < SQL_N; i++) {
+		if (sqlite3_prepare_v3(st->db, store_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st->stmts[i], NULL))
+			return fail(st, "damaged, and left as it is: its tables are not those of its version", err);
+	}
+	return 0;
+}
+
+/* Everything is looked at before the log is emptied: what is refused keeps its bytes. */
 static int make_ready(struct store *st, const char *dir, struct store_error *err)
 {
 	struct store_error cause;
 	int rc;
 
-	if (migrate(st, dir, err))
+	if (migrate(st, dir, err) || prepare_all(st, err))
 		return -1;
 	if (!use_wal(st->db))
 		return fail(st, "can not use a write-ahead log", err);
@@ -162,15 +173,6 @@ static int make_ready(struct store *st, const char *dir, struct store_error *err
 	if (store_pragma(st->db, "PRAGMA synchronous", &cause) != 2)
 		return fail(st, "synchronous is not FULL: commits would not be durable", err);
 	st->page_size = (int)store_pragma(st->db, "PRAGMA page_size", &cause);
-	return 0;
-}
-
-static int prepare_all(struct store *st, struct store_error *err)
-{
-	for (int i = 0; i < SQL_N; i++) {
-		if (sqlite3_prepare_v3(st->db, store_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st->stmts[i], NULL))
-			return fail(st, store_sql[i], err);
-	}
 	return 0;
 }
 
@@ -193,7 +195,7 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 		return -1;
 	if (file == STORE_NEW && create(st, dir, err))
 		return -1;
-	if (open_db(st, err) || store_check_content(st->db, st->path, err) || make_ready(st, dir, err) || prepare_all(st, err))
+	if (open_db(st, err) || store_check_content(st->db, st->path, err) || make_ready(st, dir, err))
 		return -1;
 	if (sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL))
 		return fail(st, "can not be configured", err);

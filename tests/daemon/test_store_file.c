@@ -302,7 +302,7 @@ START_TEST(random_damage_never_crashes_the_start)
 	snprintf(wal, sizeof(wal), "%s-wal", kit_db);
 	db = slurp(kit_db);
 	log = slurp(wal);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < (getenv("JOBD_SOAK") ? 10000 : 500); i++) {
 		flip_some(&db, kit_db);
 		flip_some(&log, wal);
 		open_and_read();
@@ -398,7 +398,7 @@ static TCase *refusals(void)
 	TCase *tc = tcase_create("refusals");
 
 	tcase_add_checked_fixture(tc, kit_setup_folder, kit_teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, getenv("JOBD_SOAK") ? 3600 : 60);
 	tcase_add_test(tc, a_text_is_not_a_database);
 	tcase_add_test(tc, a_database_of_another_program_is_refused);
 	tcase_add_test(tc, a_newer_schema_is_refused);
