@@ -97,14 +97,26 @@ static const char *show_int(const json_t *obj, const char *key, const char *unit
 	return buf;
 }
 
+/* "70000000 (2891136 dropped)" */
+static const char *show_output(const json_t *a, const char *bytes, const char *dropped, char *buf, size_t size)
+{
+	char lost[48] = "";
+	const char *text = show_int(a, bytes, "", buf, size);
+
+	if (!text || !show_int(a, dropped, " dropped)", lost, sizeof(lost)))
+		return text;
+	snprintf(buf, size, "%" JSON_INTEGER_FORMAT " (%s", reply_int(a, bytes, 0), lost);
+	return buf;
+}
+
 static void attempt_row(struct table *t, const json_t *a)
 {
-	char n[32], at[64], wall[64], cpu[64], rss[32], out[32], err[32], end[512];
+	char n[32], at[64], wall[64], cpu[64], rss[32], out[96], err[96], end[512];
 
 	table_row(t, (const char *[]){ show_int(a, "attempt", "", n, sizeof(n)), times_show(reply_text(a, "started_at"), at, sizeof(at)),
 		  times_show_seconds(reply_real(a, "wall_s", -1), wall, sizeof(wall)),
 		  times_show_seconds(reply_real(a, "cpu_s", -1), cpu, sizeof(cpu)), show_int(a, "maxrss_kb", "K", rss, sizeof(rss)),
-		  show_int(a, "out_bytes", "", out, sizeof(out)), show_int(a, "err_bytes", "", err, sizeof(err)),
+		  show_output(a, "out_bytes", "out_dropped", out, sizeof(out)), show_output(a, "err_bytes", "err_dropped", err, sizeof(err)),
 		  render_end(a, end, sizeof(end)), reply_text(a, "message") });
 }
 

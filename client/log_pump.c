@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,9 +41,25 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-/* *ret_end: where the next piece begins. */
-static int write_reply(const struct log_stream *s, const json_t *reply, json_int_t *ret_end)
+/* For people it stands where it belongs; a pipe or a file gets what the job wrote and nothing else, and we say it beside. */
+static int mark_gap(struct log_stream *s, json_int_t dropped)
 {
+	char mark[128];
+	int n = snprintf(mark, sizeof(mark), "%s[... %" JSON_INTEGER_FORMAT " bytes were not kept ...]\n", s->mid_line ? "\n" : "", dropped);
+
+	if (!isatty(s->fd)) {
+		mention("%s/%s: %" JSON_INTEGER_FORMAT " bytes of its std%s were not kept; what follows them is the end", s->run, s->path, dropped,
+			s->name);
+		return 0;
+	}
+	s->mid_line = false;
+	return n < 0 || (size_t)n >= sizeof(mark) ? 0 : write_all(s->fd, mark, (size_t)n);
+}
+
+/* *ret_end: where the next piece begins. */
+static int write_reply(struct log_stream *s, const json_t *reply, json_int_t *ret_end)
+{
+	json_int_t dropped = reply_int(reply, "dropped", 0);
 	const char *text = reply_text(reply, "data_b64");
 	size_t len = text ? strlen(text) : 0, n = 0;
 	char *bytes;
@@ -51,8 +68,12 @@ static int write_reply(const struct log_stream *s, const json_t *reply, json_int
 	if (!text)
 		return complain(CTL_NO_DAEMON, "the daemon sent no data_b64; are jobctl and jobd of one version?");
 	bytes = xrealloc(NULL, len / 4 * 3 + 4, 1);
-	rc = base64_decode(text, len, bytes, &n) < 0 ? complain(CTL_NO_DAEMON, "the daemon sent what is not base64")
-						      : write_all(s->fd, bytes, n);
+	rc = dropped ? mark_gap(s, dropped) : 0;
+	if (rc == 0)
+		rc = base64_decode(text, len, bytes, &n) < 0 ? complain(CTL_NO_DAEMON, "the daemon sent what is not base64")
+							      : write_all(s->fd, bytes, n);
+	if (n)
+		s->mid_line = bytes[n - 1] != '\n';
 	free(bytes);
 	*ret_end = reply_int(reply, "offset", 0);
 	return rc;

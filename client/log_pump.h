@@ -16,6 +16,7 @@ struct log_stream {
 	int64_t attempt;        /* INT64_MIN: the last one */
 	int fd;                 /* where the bytes go */
 	bool ended;
+	bool mid_line;          /* what was written last did not end in a newline */
 };
 
 /* log_copy - all there is now. 0 or a status. */

@@ -63,6 +63,7 @@ struct active {
 	uint8_t todo;                   /* enum active_todo: once its specification has been read again */
 	bool seen;                      /* in the inventory that is being reconciled */
 	bool unreadable;                /* its specification was read, and is none */
+	uint64_t output_max;            /* that it was started with; 0: by an earlier jobd */
 	const struct store_op *arming;  /* the ARM it waits for, of all that were posted for this job */
 	struct rm_end end;              /* TODO_END */
 	int32_t pid;

@@ -217,7 +217,7 @@ static void failed_here(struct active *a, int code, int stage)
 	outcome_batch(a->run->e, &end, 1);
 }
 
-static void fill_start(struct rm_start *st, const struct active *a, const struct block *argv, const struct block *env)
+static void fill_start(struct rm_start *st, struct active *a, const struct block *argv, const struct block *env)
 {
 	const struct spec_job *s = a->spec;
 
@@ -238,7 +238,7 @@ static void fill_start(struct rm_start *st, const struct active *a, const struct
 	st->grace_ms = (uint32_t)s->grace_ms;
 	st->umask = s->umask;
 	st->nice = s->nice;
-	st->output_max = a->run->e->conf.output_max;
+	st->output_max = a->output_max = a->run->e->conf.output_max;
 }
 
 int launch(struct active *a)

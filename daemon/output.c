@@ -86,8 +86,26 @@ static char *read_small(struct engine *e, const char *name, size_t size)
 	return NULL;
 }
 
-static int64_t collect_one(struct engine *e, const struct active *a, bool err, char **ret_text)
+/* What is beyond output_max when it ends is left out now, unless the runner has begun with it. */
+static struct gap settle_large(struct engine *e, const struct active *a, const char *name, int64_t size)
 {
+	struct gap g = { 0 };
+	int fd = openat(e->out_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		log_error("output %s: %s", name, strerror(errno));
+		return g;
+	}
+	g = gap_settle(fd, a->output_max ? a->output_max : e->conf.output_max, size);
+	if (g.end > g.at && gap_punch(fd, &g) < 0)
+		log_warn("output %s: what it has beyond output_max stays: %s", name, strerror(errno));
+	close(fd);
+	return g;
+}
+
+static int64_t collect_one(const struct active *a, bool err, char **ret_text, struct gap *ret_gap)
+{
+	struct engine *e = a->run->e;
 	struct stat st;
 	char name[64];
 
@@ -98,13 +116,15 @@ static int64_t collect_one(struct engine *e, const struct active *a, bool err, c
 		unlinkat(e->out_fd, name, 0);
 	else if (st.st_size <= PACK_MAX)
 		*ret_text = read_small(e, name, (size_t)st.st_size);
+	else
+		*ret_gap = settle_large(e, a, name, st.st_size);
 	return st.st_size;
 }
 
 void output_collect(struct active *a, struct store_attempt *at)
 {
-	at->out_bytes = collect_one(a->run->e, a, false, &at->out);
-	at->err_bytes = collect_one(a->run->e, a, true, &at->err);
+	at->out_bytes = collect_one(a, false, &at->out, &at->out_gap);
+	at->err_bytes = collect_one(a, true, &at->err, &at->err_gap);
 }
 
 void output_settled(struct engine *e, uint64_t id, const struct store_attempt *at)

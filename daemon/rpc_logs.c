@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proto/base64.h"
+#include "gap.h"
 #include "log.h"
 #include "rpc.h"
 
@@ -44,6 +46,7 @@ struct follower {
 	bool err, follow, asking;
 	int fd;
 	int64_t offset;
+	int64_t dropped;                /* bytes ahead of the next piece that were not kept */
 	struct event *inotify;
 	LIST_ENTRY(follower) entry;
 };
@@ -79,6 +82,9 @@ static json_t *chunk_json(struct follower *f, const char *data, size_t n, bool e
 	f->offset += (int64_t)n;
 	o = json_pack("{s:s, s:I, s:b}", "data_b64", text, "offset", (json_int_t)f->offset, "eof", eof);
 	free(text);
+	if (f->dropped)
+		json_object_set_new(o, "dropped", json_integer(f->dropped));
+	f->dropped = 0;
 	return o;
 }
 
@@ -108,6 +114,14 @@ static bool may_grow(const struct follower *f)
 
 /* ---- from the record -------------------------------------------------------------------------------------------------------- */
 
+/* It is neither in its file nor in the record: to keep to output_total it was given up. */
+static void finish_without(struct follower *f, int64_t size)
+{
+	f->dropped = size - f->offset;
+	f->offset = size;
+	finish(f, "", 0, true);
+}
+
 static void recorded(struct store_op *op)
 {
 	struct follower *f = op->arg;
@@ -120,6 +134,8 @@ static void recorded(struct store_op *op)
 		follower_free(f);
 	else if (data && f->offset < size)
 		finish(f, data + f->offset, (size_t)(size - f->offset), true);
+	else if (f->offset < size)
+		finish_without(f, size);
 	else
 		finish(f, "", 0, true);
 }
@@ -186,9 +202,46 @@ static bool open_file(struct follower *f)
 	return f->fd >= 0;
 }
 
+static void skip_gap(struct follower *f, const struct gap *g)
+{
+	if (f->offset < g->at || f->offset >= g->end)
+		return;
+	f->dropped += g->end - f->offset;
+	f->offset = g->end;
+}
+
+static struct gap gap_now(const struct follower *f)
+{
+	struct stat st;
+
+	return fstat(f->fd, &st) < 0 ? (struct gap){ 0 } : gap_read(f->fd, st.st_size);
+}
+
+/*
+ * The next piece, not across a gap. A gap is written down before it is punched: what was read where there is none afterwards either is
+ * what the job wrote. *ret_all: there is no more for now.
+ */
+static ssize_t read_piece(struct follower *f, char buf[CHUNK], bool *ret_all)
+{
+	struct gap before = gap_now(f), after;
+	size_t want = CHUNK;
+	ssize_t n;
+
+	for (;; before = after) {
+		skip_gap(f, &before);
+		want = f->offset < before.at && before.at - f->offset < CHUNK ? (size_t)(before.at - f->offset) : CHUNK;
+		n = pread(f->fd, buf, want, f->offset);
+		after = gap_now(f);
+		if (n <= 0 || after.at == after.end || f->offset + n <= after.at || f->offset >= after.end)
+			break;
+	}
+	*ret_all = n < (ssize_t)want;
+	return n;
+}
+
 static void step(struct follower *f)
 {
-	bool grows = may_grow(f);
+	bool grows = may_grow(f), all = false;
 	char buf[CHUNK];
 	ssize_t n;
 
@@ -202,12 +255,12 @@ static void step(struct follower *f)
 		return;
 	}
 	for (;;) {
-		n = pread(f->fd, buf, sizeof(buf), f->offset);
+		n = read_piece(f, buf, &all);
 		if (!f->follow || n < 0) {
-			finish(f, buf, n > 0 ? (size_t)n : 0, n < (ssize_t)sizeof(buf) && !grows);
+			finish(f, buf, n > 0 ? (size_t)n : 0, all && !grows);
 			return;
 		}
-		if (n == 0)
+		if (n == 0 && !f->dropped)
 			break;
 		call_continue(f->call, chunk_json(f, buf, (size_t)n, false));
 		if (call_is_full(f->call)) {

@@ -20,10 +20,19 @@ static const struct field show_fields[] = {
 
 #define ATTEMPTS_SHOWN 1000             /* the newest */
 
+/* NAME_dropped: how much of it is not kept, NAME_dropped_at: from where on; null: all is. */
+static void add_gap(json_t *o, const char *dropped, const char *at, const struct gap *g)
+{
+	bool none = g->at == g->end;
+
+	json_object_set_new(o, dropped, none ? json_null() : json_integer(g->end - g->at));
+	json_object_set_new(o, at, none ? json_null() : json_integer(g->at));
+}
+
 /* The message may quote argv or cwd, which are the owner's. */
 static json_t *attempt_json(const struct store_attempt *at, bool owner)
 {
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:o, s:o}", "attempt", (json_int_t)at->attempt, "reason",
+	json_t *o = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:o, s:o}", "attempt", (json_int_t)at->attempt, "reason",
 			 at->reason ? json_string(reason_name((enum job_reason)at->reason)) : json_null(), "exit_code",
 			 at->exit_code >= 0 ? json_integer(at->exit_code) : json_null(), "signal",
 			 at->signal ? json_integer(at->signal) : json_null(), "message", owner && at->message ? json_lossy(at->message) : json_null(), "pid",
@@ -31,6 +40,10 @@ static json_t *attempt_json(const struct store_attempt *at, bool owner)
 			 json_time(at->ended_at_us), "wall_s", (double)at->wall_ns / 1e9, "cpu_s", (double)at->cpu_us / 1e6, "maxrss_kb",
 			 (json_int_t)at->maxrss_kb, "out_bytes", at->out_bytes >= 0 ? json_integer(at->out_bytes) : json_null(), "err_bytes",
 			 at->err_bytes >= 0 ? json_integer(at->err_bytes) : json_null());
+
+	add_gap(o, "out_dropped", "out_dropped_at", &at->out_gap);
+	add_gap(o, "err_dropped", "err_dropped_at", &at->err_gap);
+	return o;
 }
 
 static bool merges(const char *name)

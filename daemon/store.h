@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "gap.h"
 #include "mailbox.h"
 #include "proto/arena.h"
 
@@ -69,7 +70,8 @@ struct store_attempt {
 	int32_t exit_code, signal;      /* -1, 0: null */
 	int32_t pid;
 	int64_t started_at_us, ended_at_us, wall_ns, cpu_us, maxrss_kb;
-	int64_t out_bytes, err_bytes;   /* sizes; -1: unknown */
+	int64_t out_bytes, err_bytes;   /* what was written; -1: unknown */
+	struct gap out_gap, err_gap;    /* what of it was not kept */
 	char *out, *err;                /* packed outputs (small ones), owned by the op; NULL: in a file, or empty */
 	char *message;                  /* of a spawn error and such; NULL */
 };

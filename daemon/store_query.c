@@ -103,6 +103,10 @@ static void get_attempt(struct stmt *s, struct store_attempt *ret)
 	ret->out_bytes = get_int(s);
 	ret->err_bytes = get_int(s);
 	ret->message = get_dup(s);
+	ret->out_gap.at = get_int(s);
+	ret->out_gap.end = get_int(s);
+	ret->err_gap.at = get_int(s);
+	ret->err_gap.end = get_int(s);
 }
 
 static void attempts_clear(struct store_op *op)

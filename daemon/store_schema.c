@@ -63,9 +63,16 @@ static const char step_1[] =
 
 	"PRAGMA application_id = 0x6a6f6264;";
 
-/* What a run's client had as its working directory was stored and never used: each job has its own. */
+/*
+ * What a run's client had as its working directory was stored and never used: each job has its own. What is not kept of an output is
+ * from .._gap_at to .._gap_end of what was written; both 0: everything is.
+ */
 static const char step_2[] =
-	"ALTER TABLE runs DROP COLUMN cwd;";
+	"ALTER TABLE runs DROP COLUMN cwd;"
+	"ALTER TABLE attempts ADD COLUMN out_gap_at INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE attempts ADD COLUMN out_gap_end INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE attempts ADD COLUMN err_gap_at INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE attempts ADD COLUMN err_gap_end INTEGER NOT NULL DEFAULT 0;";
 
 const char *const store_steps[] = { step_1, step_2 };
 const int store_n_steps = sizeof(store_steps) / sizeof(*store_steps);

@@ -7,7 +7,8 @@
 	"id, state, reason, goes_on, fails_run, cause, attempts, n_failed, n_lost, runner, due_at, budget_at, started_at, ended_at, " \
 	"exit_code, signal"
 #define ATTEMPT_COLUMNS \
-	"attempt, reason, exit_code, signal, pid, started_at, ended_at, wall_ns, cpu_us, maxrss_kb, out_bytes, err_bytes, message"
+	"attempt, reason, exit_code, signal, pid, started_at, ended_at, wall_ns, cpu_us, maxrss_kb, out_bytes, err_bytes, message, " \
+	"out_gap_at, out_gap_end, err_gap_at, err_gap_end"
 #define EVENT_COLUMNS "seq, at, run, idx, kind, state, reason, attempt, exit_code, signal"
 
 const char *const store_sql[SQL_N] = {
@@ -36,7 +37,7 @@ const char *const store_sql[SQL_N] = {
 	/* REPLACE: the outcome of one attempt may be told again after a restart */
 	[SQL_ATTEMPT] =
 		"REPLACE INTO attempts (id, " ATTEMPT_COLUMNS ", out, err)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
 	[SQL_EVENT] = "INSERT INTO events (" EVENT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[SQL_RUN_LAST_SEQ] = "UPDATE runs SET last_seq = ?2 WHERE run = ?1 AND last_seq > 0",
 	[SQL_SEALED_DIR] = "INSERT OR IGNORE INTO sealed (run, path) VALUES (?1, ?2)",

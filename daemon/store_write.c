@@ -135,6 +135,10 @@ static int attempt(struct store *st, struct store_op *op)
 	put_int(&s, a->out_bytes);
 	put_int(&s, a->err_bytes);
 	put_str(&s, a->message);
+	put_int(&s, a->out_gap.at);
+	put_int(&s, a->out_gap.end);
+	put_int(&s, a->err_gap.at);
+	put_int(&s, a->err_gap.end);
 	put_blob(&s, a->out, a->out ? (size_t)a->out_bytes : 0);
 	put_blob(&s, a->err, a->err ? (size_t)a->err_bytes : 0);
 	return stmt_run(&s);

@@ -73,6 +73,7 @@ static struct attempt *add(struct attempt_table *t, uint64_t job, uint32_t attem
 	a->start = (struct note){.kind = NOTE_START, .about = a};
 	a->started = (struct note){.kind = NOTE_STARTED, .about = a};
 	a->ended = (struct note){.kind = NOTE_ENDED, .about = a};
+	a->settled = (struct note){.kind = NOTE_SETTLED, .about = a};
 	if (t->n == t->n_slots)
 		grow(t);
 	insert(t->slots, t->n_slots, a);
@@ -86,6 +87,7 @@ struct attempt *attempts_add(struct attempt_table *t, const struct rm_start *st,
 	struct attempt *a = add(t, st->job, st->attempt);
 
 	a->grace_ms = st->grace_ms;
+	a->output_max = st->output_max;
 	a->order = order;
 	return a;
 }

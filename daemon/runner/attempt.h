@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "kept.h"
 #include "mailbox.h"
@@ -26,6 +27,8 @@ enum note_kind {
 	NOTE_KILL,              /* main -> worker: see kill_note; comes back to main when it has been dealt with */
 	NOTE_STARTED,           /* worker -> main: it runs; left out when it ended within moments */
 	NOTE_ENDED,             /* worker -> main: the worker knows nothing of it any more */
+	NOTE_SETTLED,           /* outputs -> main: see outputs_forget */
+	NOTE_STUCK,             /* outputs -> main: see stuck_note */
 	NOTE_LEAVE,             /* main -> worker: end the thread */
 };
 
@@ -37,7 +40,23 @@ struct note {
 
 struct kill_note {
 	struct note note;       /* first */
+	enum rm_cause cause;
 	uint32_t grace_ms;
+};
+
+/* An output can be kept in bounds in no other way than by ending the job, which may have ended meanwhile. The receiver frees it. */
+struct stuck_note {
+	struct note note;       /* first; about: NULL */
+	uint64_t job;
+	uint32_t attempt;
+};
+
+/* Which files were passed as stdout and stderr. ino 0: none to look after. */
+struct output_ids {
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} file[2];
 };
 
 enum news { NEWS_NONE, NEWS_INVENTORY, NEWS_CHANGED };
@@ -60,12 +79,15 @@ struct attempt {
 	struct kill_note *early_kill;           /* came before the spawn */
 
 	/* between the threads */
-	struct note start, started, ended;
+	struct note start, started, ended, settled;
 
 	/* the main thread's */
 	unsigned worker;                        /* its number */
 	bool has_started, has_ended, acked;
 	unsigned n_kills;                       /* kill notes that are under way */
+	uint64_t output_max;                    /* 0: nobody looks at its outputs */
+	struct output_ids outputs;
+	struct watched *watched;                /* from NOTE_STARTED to NOTE_ENDED; NULL: not watched */
 	enum news news;                         /* why it is in the queue of what jobd is to be told */
 	TAILQ_ENTRY(attempt) news_link;
 	struct attempt *hash_next;

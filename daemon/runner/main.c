@@ -389,6 +389,9 @@ static void start(struct runner *r, const struct options *o)
 	if (r->epoll < 0 || !r->box)
 		fail("the loop");
 	start_workers(r, o->workers);
+	r->outputs = outputs_new(o->state, r->box);
+	if (!r->outputs)
+		fail("cannot start the thread that looks at outputs");
 	watch_sources(r, signal_fd);
 }
 
@@ -403,6 +406,7 @@ static void finish(struct runner *r)
 	peer_bury(r);
 	for (unsigned i = 0; i < r->n_workers; i++)
 		worker_free(r->workers[i]);
+	outputs_free(r->outputs);
 	orders_mail(r, NULL, 0);
 	mailbox_free(r->box);
 	cage_close(&r->cages);

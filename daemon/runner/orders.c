@@ -60,6 +60,8 @@ void orders_start(struct runner *r, struct rm_start *st)
 		return;
 	}
 	a = attempts_add(&r->attempts, st, o);
+	if (a->output_max)
+		a->outputs = outputs_identify(o->fds);
 	a->record = kept_take(&r->kept);
 	if (r->stopping || r->n_running >= r->capacity) {
 		refuse(r, a, r->stopping ? ESHUTDOWN : EMFILE);
@@ -71,13 +73,13 @@ void orders_start(struct runner *r, struct rm_start *st)
 	worker_post(r->workers[a->worker], &a->start);
 }
 
-static void post_kill(struct runner *r, struct attempt *a, uint32_t grace_ms)
+static void post_kill(struct runner *r, struct attempt *a, enum rm_cause cause, uint32_t grace_ms)
 {
 	struct kill_note *k = malloc(sizeof(*k));
 
 	if (!k)
 		log_die("no memory for a kill");
-	*k = (struct kill_note){.note = {.kind = NOTE_KILL, .about = a}, .grace_ms = grace_ms};
+	*k = (struct kill_note){.note = {.kind = NOTE_KILL, .about = a}, .cause = cause, .grace_ms = grace_ms};
 	a->n_kills++;
 	worker_post(r->workers[a->worker], &k->note);
 }
@@ -88,7 +90,7 @@ void orders_kill(struct runner *r, const struct rm_kill *k)
 	struct attempt *a = attempts_find(&r->attempts, k->job, k->attempt);
 
 	if (a && !a->has_ended)
-		post_kill(r, a, k->grace_ms);
+		post_kill(r, a, RM_BY_KILL, k->grace_ms);
 }
 
 void orders_end_all(struct runner *r)
@@ -97,7 +99,7 @@ void orders_end_all(struct runner *r)
 
 	LIST_FOREACH(a, &r->attempts.all, all_link)
 		if (!a->has_ended)
-			post_kill(r, a, a->grace_ms);
+			post_kill(r, a, RM_BY_KILL, a->grace_ms);
 }
 
 /* Its end is acknowledged and no note about it is under way. */
@@ -123,12 +125,37 @@ void orders_ack(struct runner *r, const struct rm_ack *ack)
 	FAILPOINT("after_forget");
 }
 
-static void note_ended(struct runner *r, struct attempt *a)
+static void note_started(struct runner *r, struct attempt *a)
+{
+	a->has_started = true;
+	if (a->output_max)
+		a->watched = outputs_watch(r->outputs, a->end.job, a->end.attempt, a->output_max, &a->outputs);
+	report_news(r, a);
+}
+
+static void note_stuck(struct runner *r, const struct stuck_note *s)
+{
+	struct attempt *a = attempts_find(&r->attempts, s->job, s->attempt);
+
+	if (a && !a->has_ended)
+		post_kill(r, a, RM_BY_OUTPUT, a->grace_ms);
+}
+
+static void tell_end(struct runner *r, struct attempt *a)
 {
 	a->has_ended = true;
 	r->loads[a->worker]--;
 	r->n_running--;
 	report_news(r, a);
+}
+
+static void note_ended(struct runner *r, struct attempt *a)
+{
+	bool settles = outputs_forget(r->outputs, a->watched, &a->settled);
+
+	a->watched = NULL;
+	if (!settles)
+		tell_end(r, a);
 }
 
 static void take_note(struct runner *r, struct note *n)
@@ -137,8 +164,7 @@ static void take_note(struct runner *r, struct note *n)
 
 	switch (n->kind) {
 	case NOTE_STARTED:
-		a->has_started = true;
-		report_news(r, a);
+		note_started(r, a);
 		break;
 	case NOTE_ENDED:
 		note_ended(r, a);
@@ -147,6 +173,13 @@ static void take_note(struct runner *r, struct note *n)
 		free(n);
 		a->n_kills--;
 		forget_if_done(r, a);
+		break;
+	case NOTE_SETTLED:
+		tell_end(r, a);
+		break;
+	case NOTE_STUCK:
+		note_stuck(r, (struct stuck_note *)n);
+		free(n);
 		break;
 	case NOTE_START:
 	case NOTE_LEAVE:

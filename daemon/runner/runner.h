@@ -21,6 +21,7 @@
 #include "child.h"
 #include "kept.h"
 #include "listen.h"
+#include "outputs.h"
 #include "proto/runner_msg.h"
 #include "worker.h"
 
@@ -53,6 +54,7 @@ struct runner {
 	struct worker **workers;
 	unsigned *loads;                /* attempts that each worker has */
 	unsigned n_workers, next_worker;
+	struct outputs *outputs;
 
 	struct attempt_table attempts;
 	struct kept kept;

@@ -287,7 +287,7 @@ static void act_on_early_kill(struct worker *w, struct attempt *a)
 		return;
 	a->early_kill = NULL;
 	if (a->pidfd >= 0)
-		tell_to_end(w, a, RM_BY_KILL, k->grace_ms);
+		tell_to_end(w, a, k->cause, k->grace_ms);
 	tell(w, &k->note);
 }
 
@@ -324,7 +324,7 @@ static void take_kill(struct worker *w, struct kill_note *k)
 	if (a->order)
 		a->early_kill->grace_ms = k->grace_ms < a->early_kill->grace_ms ? k->grace_ms : a->early_kill->grace_ms;
 	else if (a->pidfd >= 0)
-		tell_to_end(w, a, RM_BY_KILL, k->grace_ms);
+		tell_to_end(w, a, k->cause, k->grace_ms);
 	tell(w, &k->note);
 }
 

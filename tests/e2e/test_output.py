@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""What is kept of what a job writes: byte for byte, head and tail of too much, and never more than configured on the disk."""
+import base64
+import json
+import math
+import os
+import pty
+import subprocess
+import sys
+import time
+import unittest
+
+import kit
+import varlink
+from case import Case
+
+SOAK = bool(os.environ.get("JOBD_SOAK"))
+MAX = 1 << 20
+HEAD = MAX // 2
+# a job's output: the pattern again and again, so that the byte at any offset is known; its length has no factor in common with any block
+WRITE = "import os,sys; b=open(sys.argv[1],'rb').read(); f=open(1,'wb',0,closefd=False)\nfor _ in range(int(sys.argv[2])): f.write(b)"
+
+
+def expected(pattern, offset, n):
+    offset %= len(pattern)
+    return (pattern * (2 + n // len(pattern)))[offset:offset + n]
+
+
+class Pieces:
+    """Logs, piece by piece: what came, and what was said to be missing."""
+
+    def __init__(self):
+        self.data, self.gaps, self.offset = [], [], 0
+
+    def take(self, reply):
+        bytes_ = base64.b64decode(reply["data_b64"])
+        if reply.get("dropped"):
+            self.gaps.append((self.offset, reply["dropped"]))
+        begin = self.offset + reply.get("dropped", 0)
+        assert reply["offset"] == begin + len(bytes_), reply["offset"]
+        if bytes_:
+            self.data.append((begin, bytes_))
+        self.offset = reply["offset"]
+
+    def all(self):
+        return b"".join(b for _, b in self.data)
+
+
+class Output(Case):
+    config = "slots = 4\nlog_level = warning\noutput_max = %d\n" % MAX
+
+    def setUp(self):
+        super().setUp()
+        self.pattern = os.urandom((1 << 20) + 7)
+        self.pattern_file = os.path.join(self.d.folder, "pattern")
+        with open(self.pattern_file, "wb") as f:
+            f.write(self.pattern)
+
+    def writer(self, times):
+        return {"argv": [sys.executable, "-c", WRITE, self.pattern_file, str(times)]}
+
+    def read(self, run, path, stream="out"):
+        got, eof = Pieces(), False
+        while not eof:
+            reply = self.call("Logs", run=run, path=path, stream=stream, offset=got.offset)
+            got.take(reply)
+            eof = reply["eof"]
+        return got
+
+    def ran(self, job, path="j"):
+        run = self.submit({path: job})
+        self.wait(run)
+        return run, self.call("Get", run=run, path=path)["attempts"][-1]
+
+    def on_disk(self):
+        total = 0
+        for folder, _, files in os.walk(os.path.join(self.d.state, "out")):
+            for name in files:
+                try:
+                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+                except FileNotFoundError:
+                    pass
+        return total
+
+    def files(self):
+        return [name for _, _, files in os.walk(os.path.join(self.d.state, "out")) for name in files]
+
+    def assert_pieces_are_what_was_written(self, got):
+        for offset, data in got.data:
+            self.assertEqual(data, expected(self.pattern, offset, len(data)), "at %d" % offset)
+
+    # ---- sizes ----
+
+    def test_every_byte_of_what_is_not_too_much(self):
+        for size in (1, 4095, 4096, 4097, MAX - 1, MAX):
+            run, attempt = self.ran("head -c %d %s; head -c %d %s >&2" % (size, self.pattern_file, size, self.pattern_file))
+            self.assertEqual((attempt["out_bytes"], attempt["out_dropped"], attempt["err_dropped"]), (size, None, None))
+            for stream in ("out", "err"):
+                got = self.read(run, "j", stream)
+                self.assertEqual((got.all(), got.gaps), (self.pattern[:size], []))
+
+    def test_a_byte_too_much_is_one_byte_dropped(self):
+        run, attempt = self.ran("head -c %d %s" % (MAX + 1, self.pattern_file))
+        self.assertEqual((attempt["out_bytes"], attempt["out_dropped"], attempt["out_dropped_at"]), (MAX + 1, 1, HEAD))
+        got = self.read(run, "j")
+        self.assertEqual(got.gaps, [(HEAD, 1)])
+        self.assertEqual(got.all(), self.pattern[:HEAD] + self.pattern[HEAD + 1:MAX + 1])
+
+    def test_nothing_written_leaves_nothing(self):
+        run, attempt = self.ran("true")
+        self.assertEqual((attempt["out_bytes"], attempt["out_dropped"], self.files()), (0, None, []))
+        self.assertEqual(self.read(run, "j").all(), b"")
+
+    # ---- shapes ----
+
+    def test_holes_that_a_job_leaves_itself_are_its_zeros(self):
+        run, attempt = self.ran("printf a; truncate -s 300000 /dev/stdout; printf 'z\\0'")
+        self.assertEqual((attempt["out_bytes"], attempt["out_dropped"]), (300002, None))
+        got = self.read(run, "j")
+        self.assertEqual((got.all(), got.gaps), (b"a" + bytes(299999) + b"z\0", []))
+
+    def test_a_sparse_output_of_terabytes_is_cut_like_any_other(self):
+        size = 1 << 40
+        run, attempt = self.ran("printf a; truncate -s %d /dev/stdout; printf z" % size)
+        self.assertEqual(attempt["out_bytes"], size + 1)
+        got = self.read(run, "j")
+        self.assertEqual((len(got.all()), got.gaps), (MAX, [(HEAD, size + 1 - MAX)]))
+        self.assertEqual((got.all()[:2], got.all()[-2:]), (b"a\0", b"\0z"))
+
+    def test_a_job_that_cuts_its_own_output_short_and_begins_anew(self):
+        run, attempt = self.ran("head -c %d %s; truncate -s 0 /dev/stdout; printf anew" % (MAX, self.pattern_file))
+        self.assertEqual((attempt["out_bytes"], self.read(run, "j").all()), (4, b"anew"))
+        for _ in range(20):             # now before, now after the runner has looked at what is cut away
+            run, attempt = self.ran("cat %s %s; truncate -s 0 /dev/stdout; head -c 9000 %s" % ((self.pattern_file,) * 3))
+            self.assertEqual((attempt["out_bytes"], attempt["out_dropped"]), (9000, None))
+            self.assertEqual(self.read(run, "j").all(), self.pattern[:9000])
+
+    def test_two_writers_to_one_output_keep_their_lines_whole(self):
+        lines = "import os,sys\nfor _ in range(3000): os.write(1, b'line-of-writer-%s\\n' * 100)"
+        run, attempt = self.ran("for w in 1 2; do %s -c \"%s\" & done; wait" % (sys.executable, lines % "$w"))
+        self.assertEqual(attempt["out_bytes"], 2 * 300000 * 17)
+        got = self.read(run, "j")
+        self.assertEqual(sum(n for _, n in got.gaps) + len(got.all()), 2 * 300000 * 17)
+        head, tail = got.all()[:HEAD], got.all()[HEAD:]
+        lines = set(head.split(b"\n")[:-1] + tail.split(b"\n")[1:-1])
+        self.assertLessEqual(lines, {b"line-of-writer-1", b"line-of-writer-2"})
+
+    # ---- much ----
+
+    def test_much_is_held_to_its_bound_while_jobd_answers(self):
+        times = 30000 if SOAK else 2000
+        run = self.submit({"a": self.writer(times), "b": self.writer(times)})
+        waiter = varlink.Connection(self.d.socket, kit.PATIENCE * 10)
+        self.addCleanup(waiter.close)
+        begin = time.monotonic()
+        waiter.send("org.jobd.Wait", {"targets": [{"run": run}]})
+        answers, most = [], 0
+        while self.call("List")["runs"][0]["state"] == "running":
+            before = time.monotonic()
+            self.call("Stats")
+            answers.append(time.monotonic() - before)
+            most = max(most, self.on_disk())
+        waiter.receive()
+        rate = 2 * times * len(self.pattern) / (time.monotonic() - begin)
+        answers.sort()
+        p99 = answers[math.ceil(len(answers) * 0.99) - 1]
+        print("%.1f GB at %.1f GB/s; at most %.1f MB on the disk; %d answers, p99 %.1f ms, longest %.1f ms" %
+              (2 * times * len(self.pattern) / 1e9, rate / 1e9, most / 1e6, len(answers), p99 * 1e3, answers[-1] * 1e3))
+        self.assertLess(p99, 0.25)
+        self.assertLess(most, 2 * MAX + rate * 0.25, "the runner lags by more than 250 ms")
+        self.assertLessEqual(self.on_disk(), 2 * (MAX + 3 * 4096))
+        for path in ("a", "b"):
+            got = self.read(run, path)
+            self.assertEqual(got.gaps, [(HEAD, times * len(self.pattern) - MAX)])
+            self.assert_pieces_are_what_was_written(got)
+            attempt = self.call("Get", run=run, path=path)["attempts"][0]
+            self.assertEqual((attempt["reason"], attempt["out_bytes"], attempt["out_dropped"]), ("exit", times * len(self.pattern), got.gaps[0][1]))
+
+    def test_it_is_followed_across_the_gap(self):
+        run = self.submit({"j": self.writer(1000)})
+        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
+        self.addCleanup(follow.close)
+        follow.send("org.jobd.Logs", {"run": run, "path": "j", "stream": "out", "follow": True}, more=True)
+        got, eof = Pieces(), False
+        while not eof:
+            reply = follow.receive()["parameters"]
+            got.take(reply)
+            eof = reply["eof"]
+        self.assertEqual(got.offset, 1000 * len(self.pattern))
+        self.assertLessEqual(got.offset - sum(n for _, n in got.gaps), 1000 * len(self.pattern))
+        self.assert_pieces_are_what_was_written(got)
+
+    def test_a_quiet_output_is_looked_at_again_when_it_grows(self):
+        """By then the runner has long ceased to look: a write wakes it."""
+        fifo = os.path.join(self.d.folder, "fifo")
+        os.mkfifo(fifo)
+        run = self.submit({"j": "echo; read x < %s; exec %s -c \"%s\" %s 600" % (fifo, sys.executable, WRITE, self.pattern_file)})
+        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
+        self.addCleanup(follow.close)
+        follow.send("org.jobd.Logs", {"run": run, "path": "j", "stream": "out", "follow": True}, more=True)
+        follow.receive()
+        with open(fifo, "w", encoding="ascii") as f:
+            f.write("go\n")
+        self.wait(run)
+        got = self.read(run, "j")
+        self.assertEqual(len(got.all()), MAX)
+
+    def test_outputs_of_very_many_jobs_are_in_no_files(self):
+        n = 100000 if SOAK else 10000
+        run = int(self.d.jobctl("submit", "-", text="".join("j%d: echo line %d\n" % (i, i) for i in range(n)), check=True).stdout)
+        self.wait(str(run))
+        self.assertEqual(self.files(), [])
+        for i in range(0, n, n // 100):
+            self.assertEqual(self.output(str(run), "j%d" % i), b"line %d\n" % i)
+
+    # ---- what people see ----
+
+    def test_people_are_told_where_something_is_missing(self):
+        run, attempt = self.ran("yes | head -c %d" % (MAX + 5000))
+        self.assertEqual(attempt["out_dropped"], 5000)
+        done = self.d.jobctl("logs", "%s/j" % run)
+        self.assertEqual((len(done.stdout), done.returncode), (MAX, 0))
+        self.assertIn("5000 bytes of its stdout were not kept", done.stderr)
+        self.assertIn("%d (5000 dropped)" % (MAX + 5000), self.d.jobctl("show", "%s/j" % run).stdout)
+        self.assertEqual(json.loads(self.d.jobctl("show", "--json", "%s/j" % run).stdout)["attempts"][0]["out_dropped_at"], HEAD)
+        self.assertIn(b"y\r\n[... 5000 bytes were not kept ...]\r\ny\r\n", self.on_a_terminal("logs", "%s/j" % run))
+
+    def on_a_terminal(self, *words):
+        master, slave = pty.openpty()
+        process = subprocess.Popen([kit.JOBCTL, "--socket", self.d.socket, *words], stdout=slave, stderr=slave, stdin=subprocess.DEVNULL)
+        os.close(slave)
+        got = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:             # EIO: nobody has the other end any more
+                break
+            got += piece
+        os.close(master)
+        process.wait(kit.PATIENCE)
+        return got
+
+
+if __name__ == "__main__":
+    unittest.main()
