@@ -4,43 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "log.h"
-
-#define PATIENCE_MS 200         /* until the number of who has just taken the lock stands in it */
-
-/* 0: there is none. */
-static int read_number(int fd)
-{
-	char text[32] = "";
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	long value = n > 0 ? strtol(text, NULL, 10) : 0;
-
-	return value > 0 && value <= INT_MAX ? (int)value : 0;
-}
-
-/* Who has just taken the lock writes its number in a moment; until then that of the one before stands there, or none. */
-static int holder(int fd)
-{
-	const struct timespec ms = { 0, 1000000 };
-	int pid = 0;
-
-	for (int i = 0; i < PATIENCE_MS; i++) {
-		pid = read_number(fd);
-		if (pid && (kill(pid, 0) == 0 || errno == EPERM))
-			break;
-		nanosleep(&ms, NULL);
-	}
-	return pid;
-}
 
 static void write_number(int fd, const char *dir)
 {
@@ -51,19 +20,45 @@ static void write_number(int fd, const char *dir)
 		log_warn("%s/lock: %s", dir, strerror(errno));
 }
 
+/*
+ * A lock of the process, not of the descriptor (as flock's is): a runner that is being spawned has a copy of the descriptor until it
+ * executes, and would hold the lock of a jobd that is killed just then. -1 with errno; *ret_holder if another process has it (0: one of
+ * another pid namespace).
+ */
+static int lock(int fd, pid_t *ret_holder)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET }, other;
+
+	while (fcntl(fd, F_SETLK, &whole) < 0) {
+		other = whole;
+		if ((errno != EAGAIN && errno != EACCES) || fcntl(fd, F_GETLK, &other) < 0)
+			return -1;
+		if (other.l_type == F_UNLCK)
+			continue;       /* gone meanwhile */
+		*ret_holder = other.l_pid;
+		errno = EAGAIN;
+		return -1;
+	}
+	return 0;
+}
+
 int lock_take(int state_fd, const char *dir)
 {
 	int fd = openat(state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	pid_t holder = 0;
 
 	if (fd < 0) {
 		log_error("%s/lock: %s", dir, strerror(errno));
 		return -1;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		log_error("%s is in use by another jobd (process %d): stop that one, or give another --state", dir, holder(fd));
-		close(fd);
-		return -1;
+	if (lock(fd, &holder) == 0) {
+		write_number(fd, dir);
+		return fd;
 	}
-	write_number(fd, dir);
-	return fd;
+	if (errno == EAGAIN)
+		log_error("%s is in use by another jobd (process %d): stop that one, or give another --state", dir, (int)holder);
+	else
+		log_error("%s/lock: %s", dir, strerror(errno));
+	close(fd);
+	return -1;
 }

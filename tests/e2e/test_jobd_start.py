@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What jobd says when it cannot start: what happened, to which thing, and what to do."""
 import contextlib
+import ctypes
 import os
 import sqlite3
 import subprocess
@@ -9,6 +10,21 @@ import tempfile
 import unittest
 
 import kit
+
+
+PIDFD_GETFD = 438
+
+
+def copy_of_descriptor(pid, path):
+    """A descriptor of our own for what that process has open as path: the same open file description."""
+    fds = "/proc/%d/fd" % pid
+    fd = next(int(n) for n in os.listdir(fds) if os.readlink(os.path.join(fds, n)) == path)
+    pidfd = os.pidfd_open(pid)
+    copy = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, fd, 0)
+    os.close(pidfd)
+    if copy < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    return copy
 
 
 class Start(unittest.TestCase):
@@ -36,6 +52,15 @@ class Start(unittest.TestCase):
             said = self.refused(state="first/state")
             self.assertIn("in use by another jobd (process %d)" % first.process.pid, said)
             self.assertIn("give another --state", said)
+
+    def test_the_lock_of_a_killed_jobd_goes_with_it_whoever_has_a_copy_of_the_descriptor(self):
+        """As a runner has that is just being spawned."""
+        with kit.Daemon(self.place("first")) as d:
+            copy = copy_of_descriptor(d.process.pid, os.path.join(d.state, "lock"))
+            self.addCleanup(os.close, copy)
+            d.kill()
+            d.start()
+            self.assertEqual(0, d.jobctl("ping").returncode)
 
     def test_a_jobd_with_another_state_takes_no_served_socket(self):
         with kit.Daemon(self.place("first")) as first:
