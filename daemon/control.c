@@ -335,6 +335,7 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 	r->ended_at_us = 0;
 	r->state = RUN_RUNNING;
 	run_unretire(r);
+	quota_recharge(r);
 	post_run(r, EV_RETRIED);
 	jt_changes_done(&ch);
 	run_wants(r);

@@ -159,6 +159,7 @@ void run_forget(struct run *r)
 {
 	struct engine *e = r->e;
 
+	quota_release(r);
 	run_unload(r);
 	if (r->name && r->state != RUN_BULK)
 		unindex_name(r);

@@ -6,6 +6,7 @@
  *   outcome.c   an end becomes a state, or a retry          recover.c   what a restart finds, what the runner knows
  *   control.c   cancel, hold, pause, retry, remove          notice.c    events, watchers, waiters
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
+ *   quota.c     what a user may have queued
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -74,6 +75,13 @@ struct active {
 	TAILQ_ENTRY(active) pick;       /* in run->picks while picked and not sent */
 };
 
+/* What a user, or a run, has queued. */
+struct quota {
+	uid_t uid;
+	uint64_t jobs;                  /* that have not ended */
+	uint64_t bytes;                 /* of their specifications, as they are stored */
+};
+
 TAILQ_HEAD(active_list, active);
 LIST_HEAD(waiter_list, wait_target);
 
@@ -92,6 +100,8 @@ struct run {
 	int64_t submitted_at_us, started_at_us, ended_at_us;
 	uint32_t n_jobs;
 	uint32_t counts[JT_N_STATES];   /* of an ended run that is not in memory */
+	uint64_t spec_bytes;            /* of all its jobs; known while it is in memory */
+	struct quota queued;            /* what its user is charged for it */
 
 	/* in memory only while it lives, or is looked at */
 	struct arena arena;
@@ -142,6 +152,8 @@ struct engine {
 	struct index *names, *keys;     /* name -> latest run; uid + key -> run */
 	uint64_t last_seq;
 
+	struct quota *quotas;           /* of each user who has something queued */
+	size_t n_quotas;
 	struct active **active;         /* hash table by job id */
 	size_t n_active, active_mask;
 	struct run_heap wanting;        /* runs that may have something to start, the next to be served first */
@@ -270,6 +282,13 @@ void submit_seal(struct engine *e, struct call *call, struct run *r, const char 
 void submit_session_closed(struct engine *e, struct session *s);
 void submit_forget_old(struct engine *e);
 struct run *submit_find_bulk(struct engine *e, struct session *s, uint32_t id);
+
+/* ---- quota.c --------------------------------------------------------------------------------------------------- */
+/* quota_check - whether the run's user may queue so much more. 0, or -1 with *err. */
+int quota_check(const struct run *r, uint64_t n_jobs, uint64_t bytes, struct req_error *err);
+void quota_charge(struct run *r, uint64_t n_jobs, uint64_t bytes);
+void quota_release(struct run *r);                      /* the run has ended, or is gone; again: nothing */
+void quota_recharge(struct run *r);                     /* for exactly those of its jobs that have not ended */
 
 int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, struct req_error *err);
 int control_hold(struct run *r, const char *path, bool hold, uint32_t *ret_n, struct req_error *err);

@@ -479,7 +479,7 @@ static void start_engine(struct daemon *d)
 	struct engine *e = &d->e;
 	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = PACKAGE_VERSION, .url = "https://varlink.org/", .interface = "org.jobd",
 				  .description = interface_text, .methods = rpc_methods, .ctx = e, .max_sessions = e->conf.max_sessions,
-				  .max_sessions_per_uid = e->conf.max_sessions_per_uid, .on_close = session_closed };
+				  .max_sessions_per_uid = e->conf.max_sessions_per_uid, .busy = "org.jobd.Busy", .on_close = session_closed };
 	struct timeval hour = { 3600, 0 };
 
 	e->began_ns = now_ns();

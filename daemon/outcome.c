@@ -571,6 +571,7 @@ void run_check_end(struct run *r)
 	r->ended_at_us = now_us();
 	memcpy(r->counts, jt_sched_counts(r->sched)->n, sizeof(r->counts));
 	run_unwant(r);
+	quota_release(r);
 	if (r->deadline)
 		event_del(r->deadline);
 	if (r->timer)

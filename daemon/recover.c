@@ -71,6 +71,7 @@ int recover_jobs(struct engine *e, struct store_error *err)
 			continue;
 		if (run_load_now(r, err) < 0)
 			return -1;
+		quota_recharge(r);
 		n++;
 	}
 	FAILPOINT("after_recover_jobs");

@@ -100,6 +100,7 @@ struct loading {
 	int64_t now_ns, now_us;
 	struct jt_error err;
 	bool failed;
+	uint64_t spec_bytes;
 };
 
 static const char **after_list(const struct store_load_row *row, size_t *ret_n)
@@ -182,6 +183,7 @@ static void load_row(struct store_op *op, const struct store_load_row *row)
 	if (l->failed)
 		return;
 	load_mem(l, row);
+	l->spec_bytes += row->path_len + row->after_len + row->spec_len;
 	note_state(l, row);
 }
 
@@ -246,6 +248,7 @@ static int begin_loaded(struct run *r, struct loading *l)
 	r->mem = l->mem;
 	r->mem_cap = l->cap;
 	r->n_jobs = (uint32_t)l->n;
+	r->spec_bytes = l->spec_bytes;
 	l->mem = NULL;
 	l->sched = NULL;
 	run_set_period(r);

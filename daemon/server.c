@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,7 +63,18 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 		server_arm_turn(srv);
 }
 
-/* Heartbeats, and the end of clients from which nothing is read any more, or not now: reading is how others are noticed to go. */
+/* Of many refusals in a row one line tells. */
+static void tell_refused(struct server *srv)
+{
+	if (srv->n_refused > 1)
+		log_warn("%u more connections were refused", srv->n_refused - 1);
+	srv->n_refused = 0;
+}
+
+/*
+ * Heartbeats; the end of clients that are silent for too long, and of those from which nothing is read any more, or not now: reading is how
+ * others are noticed to go.
+ */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *srv = arg;
@@ -71,7 +83,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct call *c;
 
 	(void)fd, (void)what;
+	tell_refused(srv);
 	TAILQ_FOREACH(s, &srv->sessions, link) {
+		session_check_times(s, now_ms);
 		if (s->eof || s->n_calls >= SERVER_PIPELINE)
 			session_check_hangup(s);
 		TAILQ_FOREACH(c, &s->calls, link)
@@ -91,16 +105,36 @@ static uint32_t sessions_of(const struct server *srv, uid_t uid)
 	return n;
 }
 
-/* Why this peer may not come in, or NULL. */
-static const char *refusal(const struct server *srv, const struct server_peer *peer)
+/* Whether this peer may not come in, and why. */
+static bool is_one_too_many(const struct server *srv, const struct server_peer *peer, char *ret_why, size_t size)
 {
+	const struct server_opts *o = &srv->opts;
+
 	if (peer->uid == 0)
-		return NULL;
-	if (srv->n_sessions >= srv->opts.max_sessions)
-		return "too many connections";
-	if (sessions_of(srv, peer->uid) >= srv->opts.max_sessions_per_uid)
-		return "too many connections of this user";
-	return NULL;
+		return false;
+	if (srv->n_sessions >= o->max_sessions)
+		(void)snprintf(ret_why, size, "there are %u connections already (max_sessions)", o->max_sessions);
+	else if (sessions_of(srv, peer->uid) >= o->max_sessions_per_uid)
+		(void)snprintf(ret_why, size, "user %u has %u connections already (max_sessions_per_uid)", peer->uid, o->max_sessions_per_uid);
+	else
+		return false;
+	return true;
+}
+
+/* It is told before it has asked: the first reply that it reads. What it has asked meanwhile is not read. */
+static void refuse(struct server *srv, int fd, const struct server_peer *peer, const char *why)
+{
+	json_t *msg = srv->opts.busy ? vl_error_new(srv->opts.busy, json_pack("{s:s}", "message", why)) : NULL;
+	size_t len = 0;
+	char *text = msg ? vl_pack(msg, &len) : NULL;
+
+	if (text && send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("a refusal could not be sent: %s", strerror(errno));
+	if (srv->n_refused++ == 0)
+		log_warn("a connection of pid %d, uid %u is refused: %s", (int)peer->pid, peer->uid, why);
+	free(text);
+	json_decref(msg);
+	close(fd);
 }
 
 static void admit(struct server *srv, int fd)
@@ -108,7 +142,7 @@ static void admit(struct server *srv, int fd)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	struct server_peer peer;
-	const char *why;
+	char why[128];
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
 		log_warn("a connection is refused: its credentials cannot be read: %s", strerror(errno));
@@ -116,13 +150,10 @@ static void admit(struct server *srv, int fd)
 		return;
 	}
 	peer = (struct server_peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
-	why = refusal(srv, &peer);
-	if (why) {
-		log_warn("a connection of pid %d, uid %u is refused: %s", (int)peer.pid, peer.uid, why);
-		close(fd);
-		return;
-	}
-	session_open(srv, fd, &peer);
+	if (is_one_too_many(srv, &peer, why, sizeof(why)))
+		refuse(srv, fd, &peer, why);
+	else
+		session_open(srv, fd, &peer);
 }
 
 static void open_spare(struct server *srv)
@@ -228,6 +259,8 @@ static void set_defaults(struct server_opts *o)
 	o->out_max = o->out_max ? o->out_max : (size_t)8 * 1024 * 1024;
 	o->heartbeat_s = o->heartbeat_s ? o->heartbeat_s : 30;
 	o->frame_deadline_ms = o->frame_deadline_ms ? o->frame_deadline_ms : 10000;
+	o->write_deadline_ms = o->write_deadline_ms ? o->write_deadline_ms : 600000;
+	o->idle_ms = o->idle_ms ? o->idle_ms : 3600000;
 }
 
 struct server *server_new(struct event_base *base, const struct server_opts *opts)

@@ -6,6 +6,7 @@
  * Rules (DESIGN, Protocol): frames of at most 1 MiB; one frame parsed a turn of the loop; several calls of a session may be in
  * progress (at most SERVER_PIPELINE, then it is not read), their replies leave in the order of the calls; malformed frames close
  * the connection with a logged reason; a reader that lags more than a byte limit behind is cut off; a heartbeat on idle streams.
+ * Who is one too many is told so, in one error reply, and closed.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -50,6 +51,9 @@ struct server_opts {
 	size_t out_max;                                 /* bytes a session may lag behind; 0: 8 MiB */
 	int heartbeat_s;                                /* 0: 30 */
 	int frame_deadline_ms;                          /* for the rest of a frame that has begun; 0: 10000 */
+	int write_deadline_ms;                          /* for a reader to take the next bytes that wait for it; 0: 10 minutes */
+	int idle_ms;                                    /* for a session without a call; 0: an hour */
+	const char *busy;                               /* error that is said to who is one too many: "org.jobd.Busy" */
 	void (*on_close)(void *ctx, struct session *s); /* a session ends; may be NULL */
 };
 

@@ -36,6 +36,7 @@ struct server {
 	struct session_list leaving;    /* to be freed in the next turn */
 	uint32_t n_sessions;
 	bool out_of_fds;                /* said so already */
+	uint32_t n_refused;             /* since the last tick; only the first is logged at once */
 };
 
 struct session {
@@ -52,6 +53,8 @@ struct session {
 
 	struct evbuffer *out;
 	size_t queued;                  /* bytes in out and held by calls */
+	int64_t active_at_ms;           /* something was read or written */
+	int64_t wrote_at_ms;            /* something was written, or began to wait for it */
 	struct call_list calls;         /* under way, oldest first */
 	uint32_t n_calls;
 };
@@ -87,6 +90,7 @@ void session_doom(struct session *s, const char *reason);
 void session_progress(struct session *s);
 void session_flush(struct session *s);
 void session_check_hangup(struct session *s);
+void session_check_times(struct session *s, int64_t now_ms);    /* the write deadline, the idle limit */
 bool session_is_full(const struct session *s);
 
 /* call.c */

@@ -73,6 +73,18 @@ void session_check_hangup(struct session *s)
 		session_doom(s, NULL);
 }
 
+void session_check_times(struct session *s, int64_t now_ms)
+{
+	const struct server_opts *o = &s->srv->opts;
+
+	if (s->is_leaving)
+		return;
+	if (evbuffer_get_length(s->out) && now_ms - s->wrote_at_ms > o->write_deadline_ms)
+		session_doom(s, "it has not read its replies for too long");
+	else if (TAILQ_EMPTY(&s->calls) && !s->queued && now_ms - s->active_at_ms > o->idle_ms)
+		session_doom(s, "nothing was asked for too long");
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
 bool session_is_full(const struct session *s)
@@ -102,6 +114,7 @@ static void want_write(struct session *s, bool wanted)
 	if (wanted == s->writing)
 		return;
 	s->writing = wanted;
+	s->wrote_at_ms = server_now_ms();
 	if (wanted)
 		event_add(s->ev_write, NULL);
 	else
@@ -117,6 +130,7 @@ void session_flush(struct session *s)
 		if (n > 0) {
 			evbuffer_drain(s->out, (size_t)n);
 			s->queued -= (size_t)n;
+			s->active_at_ms = s->wrote_at_ms = server_now_ms();
 		}
 	}
 	if (!s->is_leaving)
@@ -246,6 +260,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	s->eof = n <= 0;
 	s->end += n > 0 ? (size_t)n : 0;
+	s->active_at_ms = server_now_ms();
 	look(s);
 	if (s->eof && !s->frame_len)
 		session_check_hangup(s);
@@ -282,6 +297,7 @@ void session_open(struct server *srv, int fd, const struct server_peer *peer)
 	s->srv = srv;
 	s->fd = fd;
 	s->peer = *peer;
+	s->active_at_ms = s->wrote_at_ms = server_now_ms();
 	TAILQ_INIT(&s->calls);
 	s->out = evbuffer_new();
 	s->ev_read = event_new(srv->base, fd, EV_READ | EV_PERSIST, on_readable, s);

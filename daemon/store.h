@@ -150,6 +150,7 @@ struct store_load_row {                 /* borrowed for the call of row() */
 	uint32_t idx;
 	const char *path; size_t path_len;
 	const char *after; size_t after_len;
+	size_t spec_len;
 	int32_t priority;
 	uint8_t when;
 	struct store_job_state job;

@@ -105,6 +105,7 @@ static void load_row(struct store_op *op, struct stmt *s, struct states *states)
 	row.when = (uint8_t)get_int(s);
 	row.path = get_text(s, &row.path_len);
 	row.after = get_text(s, &row.after_len);
+	row.spec_len = (size_t)get_int(s);
 	while (states->id < id)
 		states_next(states);
 	row.job = states->id == id ? states->job : as_submitted;

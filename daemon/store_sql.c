@@ -83,7 +83,8 @@ const char *const store_sql[SQL_N] = {
 	[SQL_LOAD_RUNS] =
 		"SELECT run, name, key, hash, uid, gid, options, state, stream, sealed, stopped, stop_why, paused, n_jobs,"
 		" submitted_at, started_at, ended_at, counts FROM runs ORDER BY run",
-	[SQL_LOAD_JOBS] = "SELECT id, priority, \"when\", path, after FROM jobs WHERE id >= ?1 AND id < ?2 ORDER BY id",
+	[SQL_LOAD_JOBS] =
+		"SELECT id, priority, \"when\", path, after, length(CAST(spec AS BLOB)) FROM jobs WHERE id >= ?1 AND id < ?2 ORDER BY id",
 	[SQL_LOAD_STATES] = "SELECT " STATE_COLUMNS " FROM states WHERE id >= ?1 AND id < ?2 ORDER BY id",
 	[SQL_LOAD_SEALED] = "SELECT path FROM sealed WHERE run = ?1 ORDER BY path",
 	[SQL_LOAD_SETTINGS] = "SELECT name, value FROM settings ORDER BY name",

@@ -274,6 +274,28 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 	return b->n == json_array_size(jobs) ? 0 : -1;
 }
 
+static uint64_t bytes_of(const struct batch *b)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		bytes += (uint64_t)b->op->jobs[i].path_len + b->op->jobs[i].after_len + b->op->jobs[i].spec_len;
+	return bytes;
+}
+
+static int check_quota(const struct run *r, const struct batch *b, struct req_error *err)
+{
+	return quota_check(r, b->n, bytes_of(b), err);
+}
+
+static void charge(struct run *r, const struct batch *b)
+{
+	uint64_t bytes = bytes_of(b);
+
+	r->spec_bytes += bytes;
+	quota_charge(r, b->n, bytes);
+}
+
 static void batch_init(struct batch *b, struct run *r, size_t n)
 {
 	*b = (struct batch){ .op = engine_op(r->e, ST_JOBS_NEW, r) };
@@ -300,7 +322,7 @@ static int add_jobs(struct run *r, const json_t *jobs, struct jt_changes *ch, st
 	int rc = -1;
 
 	batch_init(&b, r, n);
-	if (read_jobs(r, jobs, &b, err) == 0) {
+	if (read_jobs(r, jobs, &b, err) == 0 && check_quota(r, &b, err) == 0) {
 		if (n == 0 || jt_sched_add(r->sched, b.specs, n, &first, ch, &je) == 0)
 			rc = 0;
 		else
@@ -312,6 +334,7 @@ static int add_jobs(struct run *r, const json_t *jobs, struct jt_changes *ch, st
 		run_mem(r, first + (jt_job)n - 1);
 		memcpy(&r->mem[first], b.mem, n * sizeof(*b.mem));
 		r->n_jobs += (uint32_t)n;
+		charge(r, &b);
 		b.op->id = JOB_ID(r->id, first);
 		b.op->n_jobs = n;
 		engine_post(r->e, b.op);
@@ -363,6 +386,8 @@ static int build_whole(struct run *r, const json_t *jobs, struct batch *b, struc
 
 	if (rc == 0)
 		rc = check_key(r, ret_old, err);
+	if (rc == 0)
+		rc = check_quota(r, b, err);
 	if (rc != 0)
 		return rc;
 	if (b->n && jt_sched_add(r->sched, b->specs, b->n, &first, ch, &je) < 0)
@@ -379,6 +404,7 @@ static void record_whole(struct run *r, struct batch *b)
 	b->mem = NULL;
 	b->op->id = JOB_ID(r->id, 0);
 	b->op->n_jobs = b->n;
+	charge(r, b);
 	r->state = RUN_RUNNING;
 	r->sealed = true;
 	run_index(r);

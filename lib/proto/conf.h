@@ -22,6 +22,8 @@ struct conf {
 	uint64_t output_max;            /* bytes; 64 MiB */
 	uint32_t max_sessions;          /* 1000 */
 	uint32_t max_sessions_per_uid;  /* 64 */
+	uint32_t max_jobs_per_uid;      /* that have not ended; 5,000,000 */
+	uint64_t max_bytes_per_uid;     /* of their specifications; 4 GiB */
 	uint32_t retain_days;           /* how long ended runs are kept; 0: for ever; 30 */
 	uint32_t retain_runs;           /* how many ended runs are kept; 0: all; 1000 */
 	uint32_t retain_backups;        /* how many backups of the database are kept; 3 */

@@ -90,7 +90,8 @@ void vl_conn_wake(struct vl_conn *c, int fd);
 /*
  * vl_send - write one call; takes params (also on failure). Returns when the kernel has it all. Several calls may be sent before
  * the first reply is received; while the socket is full, replies are read into memory, so that both sides cannot wait for each other.
- * 0, or -1 with *err. After -1 with VL_ETIME or VL_EWOKEN a part of the call may be out: the connection is of no use for more calls.
+ * 0, or -1 with *err. 0 also when the other side has closed the connection and said something before: the next reply tells why.
+ * After -1 with VL_ETIME or VL_EWOKEN a part of the call may be out: the connection is of no use for more calls.
  */
 int vl_send(struct vl_conn *c, const char *method, json_t *params, unsigned flags, int timeout_ms, struct vl_error *err);
 /* vl_send_text - the same with a message that the caller has written; len counts the NUL at its end. For bulk. */

@@ -272,6 +272,8 @@ int vl_send_text(struct vl_conn *c, const char *text, size_t len, int timeout_ms
 			text += n;
 			len -= (size_t)n;
 		} else if (errno == EPIPE || errno == ECONNRESET) {
+			if (fill(c, err) == 0 && whole_message(c))
+				return 0;       /* it has said why: that is the reply */
 			return fail(err, VL_ECLOSED, errno, "the other side closed the connection");
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return fail(err, VL_ESYS, errno, "writing: %s", strerror(errno));

@@ -475,3 +475,24 @@ void kit_still_answers(void)
 	ck_assert_str_eq(kit_call(c, "org.test.Echo", "{\"still\":true}", VL_PLAIN), "{\"still\":true}");
 	vl_close(c);
 }
+
+char *kit_echo_of(size_t n)
+{
+	static const char head[] = "{\"method\":\"org.test.Echo\",\"parameters\":{\"a\":\"", tail[] = "\"}}";
+	char *text = malloc(n);
+
+	memset(text, 'x', n);
+	memcpy(text, head, sizeof(head) - 1);
+	memcpy(text + n - sizeof(tail), tail, sizeof(tail));
+	return text;
+}
+
+TCase *kit_case(Suite *suite, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, NULL, kit_done);
+	tcase_set_timeout(tc, 100);
+	suite_add_tcase(suite, tc);
+	return tc;
+}

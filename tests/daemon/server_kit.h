@@ -20,6 +20,9 @@
 #include "daemon/server.h"
 #include "proto/varlink.h"
 
+#define PING "{\"method\":\"org.test.Echo\"}"
+#define PONG "{\"parameters\":{}}"
+
 extern const char kit_description[];
 
 /* kit_start - a server with these options (NULL: defaults); max_files: its limit of descriptors above those of the start (0: none). */
@@ -44,5 +47,10 @@ const char *kit_call(struct vl_conn *c, const char *method, const char *params, 
 const char *kit_recv(struct vl_conn *c);
 void kit_send(struct vl_conn *c, const char *method, const char *params, unsigned flags);
 void kit_still_answers(void);                   /* another client gets its answer */
+
+/* kit_echo_of - an Echo of exactly n bytes, its NUL included; the caller frees. */
+char *kit_echo_of(size_t n);
+/* kit_case - a test case of the suite, with kit_done as its end. */
+TCase *kit_case(Suite *suite, const char *name);
 
 #endif
