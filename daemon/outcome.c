@@ -166,6 +166,7 @@ static void fill_attempt(struct active *a, const struct rm_end *end, struct stor
 	output_collect(a, at);
 }
 
+/* handover.pml: commit_end is done; send_ack. */
 static void end_durable(struct store_op *op)
 {
 	struct engine *e = op->ctx;
@@ -312,7 +313,7 @@ static void lost_for_now(struct active *a, const struct store_attempt *at, bool 
 	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
 }
 
-/* pid: of an end that the runner told and is to be acknowledged; -1: there is none. */
+/* handover.pml: commit_lost. pid: of an end that the runner told and is to be acknowledged; -1: there is none. */
 static void lose(struct active *a, int32_t pid)
 {
 	struct job_mem *m = run_mem(a->run, a->idx);
@@ -329,6 +330,7 @@ static void lose(struct active *a, int32_t pid)
 		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
 }
 
+/* handover.pml: receive_end. */
 static void one_end(struct active *a, const struct rm_end *end)
 {
 	struct store_attempt at;

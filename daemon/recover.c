@@ -2,7 +2,7 @@
 /*
  * Recover - what a start finds: the runs that had not ended, and what the runner knows of their attempts.
  *
- * Decided only from the runner's inventory (rule 4), by job, attempt and incarnation:
+ * Decided only from the runner's inventory (rule 4; handover.pml: recover), by job, attempt and incarnation:
  *
  *   in the inventory, running           adopted: RUNNING
  *   in the inventory, ended             its end is handled as any other; acknowledged once recorded. It may have been armed for

@@ -93,6 +93,7 @@ static void armed(struct store_op *op)
 		send_picks(a->run);
 }
 
+/* handover.pml: commit_intent. */
 static void post_arm(struct active *a, bool urgent)
 {
 	struct engine *e = a->run->e;
@@ -151,6 +152,7 @@ static void arm_ahead(struct run *r)
 
 /* ---- picking and starting ----------------------------------------------------------------------------------------- */
 
+/* handover.pml: send_start. */
 void send_picks(struct run *r)
 {
 	struct active *a;

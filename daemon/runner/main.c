@@ -361,6 +361,7 @@ static void find_old_ends(struct runner *r, const char *socket_path)
 		log_info("an earlier runner left %zu ends that nobody acknowledged", r->attempts.n);
 }
 
+/* handover.pml: runner_starts. */
 static void start(struct runner *r, const struct options *o)
 {
 	int signal_fd = block_signals();

@@ -46,6 +46,7 @@ static void refuse(struct runner *r, struct attempt *a, int code)
 	report_news(r, a);
 }
 
+/* handover.pml: take_start. */
 void orders_start(struct runner *r, struct rm_start *st)
 {
 	struct order *o = order_new(st);
