@@ -12,7 +12,7 @@
 
 static const struct { const char *name; int status; } errors[] = {
 	{ "Refused", CTL_REFUSED }, { "KeyConflict", CTL_REFUSED }, { "NoSuchRun", CTL_NO_SUCH }, { "NoSuchJob", CTL_NO_SUCH },
-	{ "NotAllowed", CTL_REFUSED }, { "WrongState", CTL_REFUSED }, { "Busy", CTL_BUSY }, { "Failed", CTL_NO_DAEMON },
+	{ "NotAllowed", CTL_REFUSED }, { "WrongState", CTL_REFUSED }, { "Busy", CTL_BUSY }, { "DiskFull", CTL_BUSY }, { "Failed", CTL_NO_DAEMON },
 };
 
 int call_status(const char *error)

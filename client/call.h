@@ -25,7 +25,7 @@ int call_next(struct vl_conn *c, json_t **ret, int *ret_last);
 
 /* call_failed - complains about an error reply; returns the exit status. */
 int call_failed(const struct vl_reply *r);
-/* call_status - the exit status alone: "org.jobd.Busy" is CTL_BUSY. */
+/* call_status - the exit status alone: "org.jobd.Busy" and DiskFull are CTL_BUSY. */
 int call_status(const char *error);
 /* call_broken - complains about a connection that does not work; returns the exit status. Of one that was woken (vl_conn_wake) nothing is
  * said: CTL_INTERRUPTED. */

@@ -41,6 +41,18 @@ static void print_who(const json_t *stats)
 	printf(", pid %" JSON_INTEGER_FORMAT ", ", reply_int(stats, "pid", 0));
 }
 
+static void print_troubles(const json_t *troubles)
+{
+	json_t *trouble;
+	size_t i;
+
+	json_array_foreach(troubles, i, trouble) {
+		printf("since %.19sZ: ", reply_text(trouble, "since") ? reply_text(trouble, "since") : "?");
+		render_text(stdout, reply_text(trouble, "text") ? reply_text(trouble, "text") : "?");
+		putchar('\n');
+	}
+}
+
 static void print_status(const json_t *s)
 {
 	const json_t *t = json_object_get(s, "totals");
@@ -54,10 +66,7 @@ static void print_status(const json_t *s)
 	       JSON_INTEGER_FORMAT " waiting, %" JSON_INTEGER_FORMAT " backing off, %" JSON_INTEGER_FORMAT " held\n",
 	       reply_int(t, "runs_open", 0), reply_int(t, "runs_open", 0) == 1 ? "" : "s", reply_int(t, "running", 0), reply_int(t, "slots", 0), reply_int(t, "waiting", 0),
 	       reply_int(t, "backoff", 0), reply_int(t, "held", 0));
-	if (reply_text(s, "message")) {
-		render_text(stdout, reply_text(s, "message"));
-		putchar('\n');
-	}
+	print_troubles(json_object_get(s, "troubles"));
 }
 
 static void print_total(const char *key, const json_t *value)

@@ -7,6 +7,7 @@
  *   control.c   cancel, hold, pause, retry, remove          notice.c    events, watchers, waiters
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
  *   quota.c     what a user may have queued
+ *   health.c    what is lacking, and what that holds up
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -25,6 +26,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "health.h"
 #include "proto/conf.h"
 #include "heap.h"
 #include "jobtree.h"
@@ -122,6 +124,7 @@ struct run {
 	int64_t bulk_at_ns;
 	LIST_ENTRY(run) bulk;           /* in engine->bulks */
 	int64_t interval_ns;            /* between starts */
+	struct backoff refused;         /* its user may have no more processes: nothing of it is started until then */
 	bool ended_noted;               /* RUN_SET of the end is posted */
 	bool loading, removing;
 	uint32_t n_users;               /* that have looked something up in sched and come back to it: run_use */
@@ -146,6 +149,7 @@ struct engine {
 	struct store *store;
 	struct server *server;
 	struct runner_link *link;
+	struct health *health;
 
 	struct run **runs;              /* by number; holes NULL */
 	uint32_t n_runs_cap, next_run;
@@ -226,10 +230,11 @@ void slot_freed(struct run *r);
 void disarm(struct active *a);                          /* armed ahead and not wanted any more */
 
 /* ---- launch.c, output.c ---------------------------------------------------------------------------------------- */
-int launch(struct active *a);                           /* 0: sent; -1 errno EAGAIN: the link is full or down */
+int launch(struct active *a);                           /* 0: sent; -1: not now (the link is full or down, something is lacking): ask again */
 int output_open(struct active *a, int fds[2]);          /* 0, or -1 with errno */
 void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
 void output_settled(struct engine *e, uint64_t id, const struct store_attempt *at);    /* durable: drop what is packed */
+bool output_probe(struct engine *e);                    /* whether files for outputs can be made */
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
 void output_drop(struct engine *e, uint32_t run);
 

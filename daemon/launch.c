@@ -252,9 +252,14 @@ int launch(struct active *a)
 		errno = ENOTCONN;
 		return -1;
 	}
-	if (open_fds(a, &st) < 0) {
-		failed_here(a, errno, RM_AT_STDIN);
-		return 0;
+	if (health_holds_starts(e)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (open_fds(a, &st) < 0) {             /* for want of something that is not the job's to have: it waits */
+		health_begin(e, TROUBLE_OUTPUTS, "files for outputs cannot be made in %s/out: %s; jobs wait until they can", e->state_dir, strerror(errno));
+		errno = EAGAIN;
+		return -1;
 	}
 	argv_of(&argv, a->spec);
 	env_of(&env, a);

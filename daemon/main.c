@@ -306,6 +306,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	}
 	apply_conf(&d->e);
 	engine_limit_slots(&d->e);
+	health_watch(&d->e, d->e.conf.patience_s);
 	notify_send("READY=1");
 	engine_turn(&d->e);
 }
@@ -490,6 +491,7 @@ static void start_engine(struct daemon *d)
 	e->hourly = event_new(e->base, -1, EV_PERSIST, hourly, e);
 	event_add(e->hourly, &hour);
 	e->server = server_new(e->base, &so);
+	health_start(e);
 }
 
 static void start_link(struct daemon *d)
@@ -633,6 +635,7 @@ int main(int argc, char **argv)
 	if (open_store(&d) < 0 || open_sockets(&d) < 0)
 		return 1;
 	say_ready(&d);
+	health_watch(&d.e, d.e.conf.patience_s);
 	event_base_dispatch(d.e.base);
 	go(&d);
 	return 0;

@@ -82,6 +82,13 @@ static long env_number(const char *name)
 	return errno || *end ? -1 : n;
 }
 
+int64_t notify_watchdog_us(void)
+{
+	long pid = env_number("WATCHDOG_PID"), us = env_number("WATCHDOG_USEC");
+
+	return us > 0 && (pid < 0 || pid == getpid()) ? us : 0;
+}
+
 int notify_listen_fds(void)
 {
 	long pid = env_number("LISTEN_PID"), n = env_number("LISTEN_FDS");

@@ -3,6 +3,8 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
+#include <stdint.h>
+
 /*
  * notify_send - send a state ("READY=1\nSTATUS=...") to $NOTIFY_SOCKET. 0 when sent or when nobody asked for it, else -1 with
  * errno. Never blocks; losing a status is no reason to stop.
@@ -15,5 +17,7 @@ int notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * close-on-exec and the variables are removed, so that no child takes them for its own. 0: none. Call once, early.
  */
 int notify_listen_fds(void);
+/* notify_watchdog_us - how often at least the service manager wants WATCHDOG=1 ($WATCHDOG_USEC); 0: it does not. */
+int64_t notify_watchdog_us(void);
 
 #endif

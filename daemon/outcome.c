@@ -17,7 +17,6 @@
 #include "rpc.h"
 
 #define CHANGES_MAX 512
-#define AGAIN_DELAY_NS INT64_C(200000000)       /* the runner could not fork: wait before asking again */
 
 void fill_state(struct active *a, struct store_job_state *st, enum jt_state state)
 {
@@ -262,17 +261,29 @@ static void end_for_now(struct active *a, int64_t delay_ns, enum job_reason why,
 	post_end(a, &end, why, at, EV_RETRYING, due);
 }
 
-/* Could not be forked: no attempt was made. Waits a moment, and is asked for again under the same number. */
-static void put_back(struct active *a)
+/* There was no process to be had: for nobody, or, once it had become the user, for that user. */
+static void hold_up(struct run *r, const struct rm_end *end)
+{
+	if (end->stage == RM_AT_FORK) {
+		health_cannot_fork(r->e, end->code);
+	} else if (r->refused.until_ns <= now_ns()) {
+		if (!r->refused.n)
+			log_warn("run %u: user %u can have no more processes: %s; its jobs wait until one is free", r->id, (unsigned)r->uid, strerror(end->code));
+		backoff_more(&r->refused, now_ns());
+	}
+}
+
+/* Could not be forked: no attempt was made. Back to available, in its place; asked for again, under the same number, when there may be room. */
+static void put_back(struct active *a, const struct rm_end *end)
 {
 	struct run *r = a->run;
 	struct store_op *op = engine_op(r->e, ST_JOB_STATE, r);
 	struct jt_error err;
 	uint64_t id = JOB_ID(r->id, a->idx);
 
-	log_warn("job %u/%s: the runner cannot fork now; trying again", r->id, jt_job_path(r->sched, a->idx, NULL));
+	hold_up(r, end);
 	run_mem(r, a->idx)->attempts--;
-	must(a, jt_sched_backoff(r->sched, a->idx, now_ns() + AGAIN_DELAY_NS, &err), &err);
+	must(a, jt_sched_unstart(r->sched, a->idx, &err), &err);
 	op->id = id;
 	fill_state(a, &op->job, JT_WAITING);
 	engine_post(r->e, op);
@@ -280,6 +291,12 @@ static void put_back(struct active *a)
 	runner_link_flush(r->e->link);
 	active_free(a);
 	slot_freed(r);
+}
+
+static void it_forks(struct run *r)
+{
+	r->refused = (struct backoff){ .until_ns = 0 };
+	health_forks(r->e);
 }
 
 static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
@@ -342,9 +359,11 @@ static void one_end(struct active *a, const struct rm_end *end)
 		return;
 	}
 	if (end->how == RM_AGAIN && !a->end_reason) {
-		put_back(a);
+		put_back(a, end);
 		return;
 	}
+	if (end->how == RM_EXIT || end->how == RM_SIGNAL)
+		it_forks(a->run);
 	if (a->state != A_RUNNING && end->started_at_us)
 		note_start(a, end->pid, end->started_at_us);
 	if (end->cause == RM_BY_KILL && !a->end_reason) {
@@ -426,6 +445,7 @@ void outcome_started(struct engine *e, const struct rm_started *st)
 
 	if (!a || a->attempt != st->attempt || a->state != A_SENT)
 		return;
+	it_forks(a->run);
 	note_start(a, st->pid, st->started_at_us);
 	a->state = A_RUNNING;
 	jt_sched_running(a->run->sched, a->idx, &err);

@@ -54,7 +54,6 @@ int output_open(struct active *a, int fds[2])
 		if (fds[i] < 0) {
 			int err = errno;
 
-			log_error("cannot create output file %s: %s", name, strerror(err));
 			if (i)
 				close(fds[0]);
 			errno = err;
@@ -62,6 +61,22 @@ int output_open(struct active *a, int fds[2])
 		}
 	}
 	return 0;
+}
+
+#define PROBE ".probe"
+#define PROBE_BYTES 65536
+
+/* A folder and a file with something in it: what the next job may need. */
+bool output_probe(struct engine *e)
+{
+	int fd = mkdirat(e->out_fd, PROBE, 0700) < 0 && errno != EEXIST ? -1 : create(e->out_fd, PROBE "/out");
+	bool ok = fd >= 0 && posix_fallocate(fd, 0, PROBE_BYTES) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	unlinkat(e->out_fd, PROBE "/out", 0);
+	unlinkat(e->out_fd, PROBE, AT_REMOVEDIR);
+	return ok;
 }
 
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err)

@@ -432,12 +432,29 @@ static json_t *slot_text(const struct explain *x, const struct step *st, const c
 		*ret_what = "runner";
 		return json_sprintf("\"%s\" could start, but jobd-runner does not answer; `jobctl status` tells more", path);
 	}
+	if (health_holds_starts(x->e)) {
+		*ret_what = "trouble";
+		return json_sprintf("\"%s\" could start, but jobd is degraded: %s", path, health_text(x->e));
+	}
+	if (r->refused.until_ns > now_ns()) {
+		*ret_what = "trouble";
+		return json_sprintf("\"%s\" could start, but its user can have no more processes; tried again in %.1f s", path,
+				    seconds_until(r->refused.until_ns));
+	}
 	if (r->n_running >= r->slots) {
 		*ret_what = "slot";
 		return json_sprintf("\"%s\" could start, but all %u slots of run %u are taken", path, r->slots, r->id);
 	}
 	*ret_what = "global-slot";
 	return json_sprintf("\"%s\" could start as soon as one of jobd's %u slots is free: %u are taken", path, x->e->slots, x->e->n_running);
+}
+
+/* It has its slot, and what it needs besides is lacking. */
+static bool is_held_up(const struct explain *x, const struct step *st)
+{
+	const struct active *a = active_find(x->e, JOB_ID(x->run->id, st->job));
+
+	return a && a->state <= A_ARMED && health_holds_starts(x->e);
 }
 
 static const char *what_name(enum jt_wait what)
@@ -460,6 +477,8 @@ static json_t *step_json(const struct explain *x, const struct step *st, const s
 	if (jt_state_is_final((enum jt_state)js->state)) {
 		what = js->reason == WHY_UPSTREAM ? "upstream" : js->reason == WHY_LOST ? "lost" : "ended";
 		text = end_text(x, st, js);
+	} else if (st->state == JT_STARTING && is_held_up(x, st)) {
+		text = slot_text(x, st, &what);
 	} else if (st->state == JT_STARTING || st->state == JT_RUNNING || jt_state_is_final(st->state)) {
 		struct active *a = active_find(x->e, JOB_ID(x->run->id, st->job));
 

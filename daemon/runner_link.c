@@ -43,6 +43,8 @@ struct runner_link {
 	size_t n_ends, ends_cap;
 	struct ack_queue queue;
 	uint64_t generation;
+	bool pong_due;
+	int64_t silent_since_ns;        /* 0: it has answered */
 	struct rm_packet packet;
 	unsigned char buf[RM_PACKET_MAX];
 };
@@ -73,6 +75,7 @@ static void drop(struct runner_link *l, const char *why)
 	l->n_ends = 0;
 	l->queue.n = 0;
 	l->packet.len = 0;
+	l->pong_due = false;
 	if (was_up)
 		l->o.on_down(l->o.ctx);
 	again_later(l);
@@ -211,11 +214,18 @@ static void gather(struct runner_link *l, const struct rm_end *end)
 	l->ends[l->n_ends++] = *end;
 }
 
+static void answered(struct runner_link *l)
+{
+	l->pong_due = false;
+	l->silent_since_ns = 0;
+}
+
 static void inventory_done(struct runner_link *l)
 {
 	size_t n = l->n_ends;
 
 	log_info("runner: process %u answers: %zu jobs run or have ended unacknowledged", l->welcome.pid, n);
+	answered(l);
 	l->state = UP;
 	l->retry_ms = RETRY_MIN_MS;
 	l->n_ends = 0;
@@ -253,6 +263,7 @@ static const char *handle(struct runner_link *l, const struct rm_msg *m)
 			gather(l, &m->u.end);
 		return NULL;
 	case RM_PONG:
+		answered(l);
 		return NULL;
 	default:
 		return "a message that a runner does not send";
@@ -428,6 +439,26 @@ void runner_link_quit(struct runner_link *l)
 
 	enqueue(l, &m);
 	runner_link_flush(l);
+}
+
+void runner_link_ping(struct runner_link *l, int64_t now_ns)
+{
+	struct rm_msg m = { .type = RM_PING };
+
+	if (l->pong_due)
+		return;
+	if (l->state == UP) {
+		l->pong_due = true;
+		enqueue(l, &m);
+		runner_link_flush(l);
+	}
+	if (!l->silent_since_ns)
+		l->silent_since_ns = now_ns;
+}
+
+int64_t runner_link_silent_ns(const struct runner_link *l, int64_t now_ns)
+{
+	return l->silent_since_ns ? now_ns - l->silent_since_ns : 0;
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,10 @@ int32_t runner_link_pid(const struct runner_link *l);
 uint32_t runner_link_capacity(const struct runner_link *l);
 /* runner_link_has_cgroups - whether the runner that answered last holds each job in a control group. */
 bool runner_link_has_cgroups(const struct runner_link *l);
+/* runner_link_ping - asks for a sign of life, if the last one has been answered. now_ns: any clock that only goes on. */
+void runner_link_ping(struct runner_link *l, int64_t now_ns);
+/* runner_link_silent_ns - how long an answer has been due, or the connection has been down, as far as the pings know; 0: all is well. */
+int64_t runner_link_silent_ns(const struct runner_link *l, int64_t now_ns);
 /* 0: sent. -1: EAGAIN (on_writable will be called), ENOTCONN, E2BIG. */
 int runner_link_start(struct runner_link *l, const struct rm_start *st);
 /* Gathered, sent by runner_link_flush (the engine calls it once a turn). Dropped when the link is down: the next inventory tells. */

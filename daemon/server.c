@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,8 @@
 #include "log.h"
 
 #define ACCEPT_BATCH 16                 /* connections a turn of the loop */
-#define ACCEPT_PAUSE_S 1                /* when the system has no descriptors or memory */
+#define ACCEPT_PAUSE_MS 250             /* when the system has no descriptors or memory */
+#define FDS_RESERVED 64                 /* for the database, outputs, the runner: no connection gets them */
 
 int64_t server_now_ms(void)
 {
@@ -105,11 +107,31 @@ static uint32_t sessions_of(const struct server *srv, uid_t uid)
 	return n;
 }
 
+/* As many as leave the rest of the daemon its descriptors; the limit may be changed while we run (prlimit). */
+static uint32_t sessions_by_fds(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur > UINT32_MAX)
+		return UINT32_MAX;
+	return rl.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)rl.rlim_cur - FDS_RESERVED : (uint32_t)rl.rlim_cur / 2;
+}
+
+static void note_out_of_fds(struct server *srv)
+{
+	srv->out_of_fds_at_ms = server_now_ms();
+}
+
 /* Whether this peer may not come in, and why. */
-static bool is_one_too_many(const struct server *srv, const struct server_peer *peer, char *ret_why, size_t size)
+static bool is_one_too_many(struct server *srv, const struct server_peer *peer, char *ret_why, size_t size)
 {
 	const struct server_opts *o = &srv->opts;
 
+	if (srv->n_sessions >= sessions_by_fds()) {
+		note_out_of_fds(srv);
+		(void)snprintf(ret_why, size, "the descriptors that are left are needed elsewhere (RLIMIT_NOFILE)");
+		return true;
+	}
 	if (peer->uid == 0)
 		return false;
 	if (srv->n_sessions >= o->max_sessions)
@@ -161,27 +183,25 @@ static void open_spare(struct server *srv)
 	srv->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No descriptor is free: the connection would stay in the queue and wake the loop for ever. The spare one lets it be refused. */
-static bool refuse_with_spare(struct server *srv)
+/* No descriptor is free: the spare one lets the first of the queue be refused, so that somebody learns of it; the others wait. */
+static void refuse_with_spare(struct server *srv)
 {
 	int fd;
 
-	if (!srv->out_of_fds)
-		log_warn("connections are refused: no file descriptor is free");
-	srv->out_of_fds = true;
+	note_out_of_fds(srv);
 	if (srv->spare_fd < 0)
-		return false;
+		return;
 	close(srv->spare_fd);
 	fd = accept4(srv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
 	open_spare(srv);
-	return fd >= 0 && srv->spare_fd >= 0;
 }
 
+/* What waits to be accepted would wake the loop for ever. */
 static void pause_accepting(struct server *srv)
 {
-	static const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
+	static const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
 
 	event_del(srv->listener);
 	evtimer_add(srv->accept_again, &pause);
@@ -204,7 +224,6 @@ static bool accept_one(struct server *srv)
 	int fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0) {
-		srv->out_of_fds = false;
 		admit(srv, fd);
 		return true;
 	}
@@ -212,9 +231,9 @@ static bool accept_one(struct server *srv)
 		return false;
 	if (errno == EINTR || errno == ECONNABORTED)
 		return true;
-	if ((errno == EMFILE || errno == ENFILE) && refuse_with_spare(srv))
-		return true;
-	if (errno != EMFILE && errno != ENFILE)
+	if (errno == EMFILE || errno == ENFILE)
+		refuse_with_spare(srv);
+	else
 		log_warn("cannot accept a connection: %s", strerror(errno));
 	pause_accepting(srv);
 	return false;
@@ -338,6 +357,11 @@ void server_drain(struct server *srv, int ms)
 		left = until - server_now_ms();
 	}
 	free(polls);
+}
+
+int64_t server_out_of_fds_ms(const struct server *srv)
+{
+	return srv->out_of_fds_at_ms ? server_now_ms() - srv->out_of_fds_at_ms : -1;
 }
 
 uint32_t server_sessions(const struct server *srv)

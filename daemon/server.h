@@ -66,6 +66,8 @@ void server_stop_listening(struct server *srv);
 /* server_drain - writes out the replies that were given, for at most so long, and does nothing else: no call is taken, no handler called. */
 void server_drain(struct server *srv, int ms);
 uint32_t server_sessions(const struct server *srv);
+/* server_out_of_fds_ms - how long ago a connection could not be accepted for want of a descriptor; -1: never. */
+int64_t server_out_of_fds_ms(const struct server *srv);
 
 const struct server_peer *session_peer(const struct session *s);
 

@@ -35,8 +35,8 @@ struct server {
 	struct session_list ready;      /* a whole frame waits and may be handled */
 	struct session_list leaving;    /* to be freed in the next turn */
 	uint32_t n_sessions;
-	bool out_of_fds;                /* said so already */
 	uint32_t n_refused;             /* since the last tick; only the first is logged at once */
+	int64_t out_of_fds_at_ms;       /* when no descriptor was free the last time; 0: never */
 };
 
 struct session {

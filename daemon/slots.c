@@ -224,9 +224,13 @@ static void ask_again_at(struct run *r, int64_t at_ns)
 
 static bool pick_from(struct run *r)
 {
-	int64_t at = JT_NEVER;
-	jt_job j = jt_sched_next(r->sched, now_ns(), &at);
+	int64_t now = now_ns(), at = r->refused.until_ns;
+	jt_job j = JT_NONE;
 
+	if (at <= now) {
+		at = JT_NEVER;
+		j = jt_sched_next(r->sched, now, &at);
+	}
 	if (j == JT_NONE) {
 		ask_again_at(r, at);
 		arm_ahead(r);
@@ -241,10 +245,10 @@ void slots_fill(struct engine *e)
 	struct run *touched[64];
 	size_t n = 0;
 
-	if (!e->ready || e->draining || e->stopping || e->dispatching)
+	if (!e->ready || e->draining || e->stopping || e->dispatching || health_holds_starts(e))
 		return;
 	e->dispatching = true;
-	while (e->wanting.n && e->n_running < e->slots) {
+	while (e->wanting.n && e->n_running < e->slots && !health_holds_starts(e)) {
 		struct run *r = e->wanting.v[0];
 
 		if (!pick_from(r))

@@ -39,6 +39,8 @@ void stop_check(struct engine *e)
 {
 	struct stop *s = e->stop;
 
+	if (s && s->settling && store_is_stuck(e->store))
+		event_base_loopbreak(e->base);  /* the runner keeps the ends; nobody was told of what else is given up */
 	if (!s || s->settling || (s->mode != STOP_DETACH && e->n_running))
 		return;
 	s->settling = true;

@@ -201,6 +201,7 @@ static int open_checked(struct store *st, const char *dir, struct store_error *e
 		return fail(st, "can not be configured", err);
 	sqlite3_wal_hook(st->db, count_wal, st);
 	st->drops = true;       /* perhaps; the first slice finds out */
+	store_ballast_open(st);
 	return 0;
 }
 
@@ -209,7 +210,8 @@ static struct store *new_store(const char *dir)
 	struct store *st = calloc(1, sizeof(*st));
 
 	if (!st || asprintf(&st->path, "%s/jobd.db", dir) < 0 ||
-	    asprintf(&st->full_text, "disk full: %s can not grow; it goes on by itself when there is space", st->path) < 0)
+	    asprintf(&st->ballast_path, "%s/ballast", dir) < 0 ||
+	    asprintf(&st->full_text, "disk full: nothing is submitted or started until there is room in %s; what runs goes on", dir) < 0)
 		abort();
 	st->in = mailbox_new(0);
 	st->out = mailbox_new(0);
@@ -251,6 +253,7 @@ void store_close(struct store *st)
 	mailbox_free(st->in);
 	mailbox_free(st->out);
 	free(st->full_text);
+	free(st->ballast_path);
 	free(st->path);
 	free(st);
 }

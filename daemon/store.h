@@ -13,12 +13,13 @@
  * since the first or 256 operations are together. A batch that takes longer than 20 ms to execute is cut, so that those behind it
  * wait no longer than that. Queries are operations too: they see everything posted before them, and are always urgent.
  *
- * Errors. A commit that fails for want of space is rolled back and executed again every 250 ms until it succeeds (store_trouble
- * tells). Meanwhile writes queue up in order; queries but ST_LOAD_JOBS are answered out of their turn, from what is committed.
+ * Errors. A commit that fails for want of space is rolled back; the ballast is released (store_space.c), and it is executed again: at once,
+ * then every 250 ms until it succeeds. store_trouble tells, until there is room for a ballast again. While even that does not help,
+ * writes queue up in order; queries but ST_LOAD_JOBS are answered out of their turn, from what is committed.
  * Any other failure of a write or fsync ends the process, with a line in the log: nothing is acknowledged, and the start recovers.
  * An fsync is never repeated. So does a breach of a rule of the tables (a number or a key used twice): a mistake of our own.
  *
- * Files: jobd.db and jobd.db-wal, mode 0600, in the state directory. What the tables are: store_schema.c.
+ * Files: jobd.db, jobd.db-wal and ballast, mode 0600, in the state directory. What the tables are: store_schema.c.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -171,6 +172,7 @@ struct store_op {
 	struct store_attempt attempt;
 	struct store_run run;
 	struct arena arena;             /* freed with the op */
+	size_t bytes;                   /* roughly what it adds to the database, if that is much: see store_has_room */
 	struct store_new_job *jobs;  size_t n_jobs;
 	char *path, *text;  size_t text_len;
 	uint8_t runner_id[16], boot_id[16];
@@ -251,5 +253,9 @@ struct store_stats {
 void store_stats(const struct store *st, struct store_stats *ret);
 /* NULL: well. Else a sentence: "disk full: ... ". */
 const char *store_trouble(const struct store *st);
+/* store_is_stuck - even without the ballast there is no room: what is posted waits, and may be given up with store_stop. */
+bool store_is_stuck(const struct store *st);
+/* store_has_room - whether the disk will probably hold `bytes` more, beside what is queued. Asks the file system: a microsecond. */
+bool store_has_room(const struct store *st, size_t bytes);
 
 #endif

@@ -66,8 +66,8 @@ void store_rollback(struct store *st)
 		store_die(st, "rollback");
 }
 
-/* Passive never waits; as the only connection it copies everything, and the next commit writes at the WAL's beginning. Without
- * space for the database file everything stays in the WAL, which is as good. */
+/* Passive never waits; as the only connection it copies everything, and the next commit writes at the WAL's beginning. On a full disk the
+ * WAL's own space is given back as well. Without space for the database file everything stays in the WAL, which is as good. */
 void store_checkpoint(struct store *st)
 {
 	int64_t before = store_now_ns();
@@ -76,7 +76,8 @@ void store_checkpoint(struct store *st)
 
 	errno = 0;
 	FAILPOINT("before_checkpoint");
-	rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+	rc = sqlite3_wal_checkpoint_v2(st->db, NULL, atomic_load(&st->full) ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &pages,
+				       &copied);
 	st->failed_errno = errno;
 	FAILPOINT("after_checkpoint");
 	if (rc == SQLITE_OK)

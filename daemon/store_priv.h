@@ -31,7 +31,11 @@ struct store {
 	bool drops;                     /* rows of dropped runs are left to be deleted */
 	struct store_copy *backup;      /* one is being made ... */
 	struct store_op *backup_op;     /* ... for this ST_BACKUP; both or none */
-	int64_t retry_at_ns;            /* no space: when to try again; 0: well */
+	int64_t retry_at_ns;            /* stuck, as there is no space even without the ballast: when to try again; 0: not stuck */
+	int64_t look_at_ns;             /* full: when to look for space again */
+	bool has_ballast;
+	int64_t ballast_bytes;          /* 0: none can be had */
+	char *ballast_path;
 	int wal_pages;                  /* pages in the WAL that no checkpoint has copied */
 	int page_size;
 	int failed_errno;               /* errno as the last failing step left it: SQLite does not keep it for a commit */
@@ -43,9 +47,9 @@ struct store {
 	/* the two ways */
 	struct mailbox *in, *out;
 	/* written by the store's thread, read by anybody */
-	atomic_bool full;
+	atomic_bool full, stuck;        /* stuck: retry_at_ns is set */
 	atomic_uint_fast64_t commits, operations, waits, commit_ns_max, checkpoint_ns_max;
-	atomic_size_t queued;
+	atomic_size_t queued, queued_bytes;
 };
 
 /* ---- store_sql.c's texts in use: bind in order from ?1, read in order from the first column ---------------------- */
@@ -95,6 +99,13 @@ bool store_is_full(struct store *st, int rc);                   /* is it for wan
 _Noreturn void store_die(struct store *st, const char *what);
 int64_t store_now_ns(void);
 void store_raise(atomic_uint_fast64_t *max, int64_t value);     /* only the store's thread writes */
+
+/* ---- store_space.c ---------------------------------------------------------------------------------------------- */
+
+void store_ballast_open(struct store *st);                      /* found, or made; else the store begins as full */
+bool store_ballast_make(struct store *st);                      /* whether it is there now */
+bool store_ballast_drop(struct store *st);                      /* whether that gave room */
+bool store_wal_is_long(const struct store *st);                 /* time for a checkpoint */
 
 /* ---- store_check.c: what is in the folder, before anything is written; 0, or -1 with *err ------------------------- */
 

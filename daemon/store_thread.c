@@ -4,7 +4,7 @@
  *
  *   mail -> queue --due--> BEGIN exec... COMMIT --ok--> out -> done (loop)
  *                ^                        |
- *                +-- rolled back, later <-+ no space
+ *                +-- rolled back, again <-+ no space: the ballast goes; later, if there is none
  *
  * Between batches it deletes a slice of dropped runs, copies a slice of the database if a backup is being made, and copies the WAL
  * into the database when nothing else is to be done.
@@ -22,7 +22,6 @@
 #define BATCH_NS 20000000LL             /* a batch is cut here, so that those behind it are not kept waiting */
 #define RETRY_NS 250000000LL            /* no space: try again after */
 #define IDLE_MS 500                     /* nothing came for so long: idle */
-#define WAL_MAX_BYTES (64LL << 20)
 
 static struct store_op *op_of(struct mail *mail)
 {
@@ -173,16 +172,10 @@ static void answer_readers(struct store *st)
 	}
 }
 
-static void set_full(struct store *st, bool full)
+static void set_retry(struct store *st, int64_t at_ns)
 {
-	if (full != atomic_load(&st->full)) {
-		if (full)
-			log_error("%s", st->full_text);
-		else
-			log_info("%s: there is space again", st->path);
-	}
-	atomic_store(&st->full, full);
-	st->retry_at_ns = full ? store_now_ns() + RETRY_NS : 0;
+	st->retry_at_ns = at_ns;
+	atomic_store(&st->stuck, at_ns != 0);
 }
 
 static void give_up_backup(struct store *st, const char *why)
@@ -191,14 +184,36 @@ static void give_up_backup(struct store *st, const char *why)
 		deliver(st, store_backup_give_up(st, why));
 }
 
-/* A checkpoint lets the WAL start over within the space it has. */
+/* Without the ballast there is room for a while; when that is used up, too, all that writes waits. A checkpoint lets the WAL start over
+ * within the space it has. */
 static void no_space(struct store *st)
 {
+	int64_t later = store_now_ns() + RETRY_NS;
+
 	store_rollback(st);
 	give_up_backup(st, "the disk is full");
-	set_full(st, true);
+	atomic_store(&st->full, true);
+	st->look_at_ns = later;
+	set_retry(st, store_ballast_drop(st) ? 0 : later);
 	store_checkpoint(st);
-	answer_readers(st);
+	if (st->retry_at_ns)
+		answer_readers(st);
+}
+
+/* While a batch is stuck all space that appears is for it. */
+static void look_for_space(struct store *st)
+{
+	int64_t now = store_now_ns();
+
+	if (!st->queue.head && now >= st->retry_at_ns)
+		set_retry(st, 0);
+	if (st->retry_at_ns || now < st->look_at_ns)
+		return;
+	st->look_at_ns = now + RETRY_NS;
+	if (st->wal_pages)
+		store_checkpoint(st);
+	if (store_ballast_make(st))
+		atomic_store(&st->full, false);
 }
 
 static void commit_batch(struct store *st)
@@ -207,7 +222,7 @@ static void commit_batch(struct store *st)
 	int rc = run_batch(st, &n);
 
 	if (rc == SQLITE_OK) {
-		set_full(st, false);
+		set_retry(st, 0);
 		deliver_batch(st, n);
 	} else if (store_is_full(st, rc)) {
 		no_space(st);
@@ -280,6 +295,8 @@ static int wait_ms(const struct store *st)
 		return ms_until(st->queue.since_ns + LINGER_NS, now);
 	if (st->drops || st->backup)
 		return 0;
+	if (atomic_load(&st->full))
+		return ms_until(st->look_at_ns, now);
 	return st->wal_pages ? IDLE_MS : -1;
 }
 
@@ -316,8 +333,10 @@ static void turn(struct store *st)
 		copy_slice(st);
 	if (st->drops && !st->retry_at_ns && !st->stopping)
 		delete_slice(st);
-	if (st->wal_pages && (idle || (int64_t)st->wal_pages * st->page_size > WAL_MAX_BYTES))
+	if (st->wal_pages && (idle || store_wal_is_long(st)))
 		store_checkpoint(st);
+	if (atomic_load(&st->full))
+		look_for_space(st);
 }
 
 /* The end: everything posted is committed, unless there is no space for it. */
@@ -325,7 +344,7 @@ static void *main_of_thread(void *arg)
 {
 	struct store *st = arg;
 
-	while (!st->stopping || (st->queue.head && !atomic_load(&st->full)))
+	while (!st->stopping || (st->queue.head && !st->retry_at_ns))
 		turn(st);
 	give_up_backup(st, "jobd stops");
 	return NULL;
@@ -342,6 +361,7 @@ static void call_done(struct store *st)
 
 		next = mail->next;
 		atomic_fetch_sub_explicit(&st->queued, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&st->queued_bytes, op->bytes, memory_order_relaxed);
 		if (op->done)
 			op->done(op);
 		store_op_free(op);
@@ -382,6 +402,7 @@ static void post(struct store *st, struct store_op *op)
 void store_post(struct store *st, struct store_op *op)
 {
 	atomic_fetch_add_explicit(&st->queued, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&st->queued_bytes, op->bytes, memory_order_relaxed);
 	post(st, op);
 }
 
@@ -389,7 +410,7 @@ void store_post(struct store *st, struct store_op *op)
 static void finish(struct store *st)
 {
 	call_done(st);
-	for (receive(st); st->queue.head && !atomic_load(&st->full); receive(st)) {
+	for (receive(st); st->queue.head && !st->retry_at_ns; receive(st)) {
 		take_due(st);
 		give_up_backup(st, "jobd stops");
 		call_done(st);
@@ -424,6 +445,11 @@ void store_stats(const struct store *st, struct store_stats *ret)
 		.checkpoint_ms_max = (double)atomic_load_explicit(&st->checkpoint_ns_max, memory_order_relaxed) / 1e6,
 		.queued = atomic_load_explicit(&st->queued, memory_order_relaxed),
 	};
+}
+
+bool store_is_stuck(const struct store *st)
+{
+	return atomic_load(&st->stuck);
 }
 
 const char *store_trouble(const struct store *st)

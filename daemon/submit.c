@@ -55,8 +55,17 @@ static int check_open(struct engine *e, struct req_error *err)
 	if (e->stopping || e->draining)
 		return req_fail(err, "org.jobd.Busy", "jobd is shutting down: submit again when it is back");
 	if (trouble)
-		return req_fail(err, "org.jobd.Busy", "nothing can be stored now: %s", trouble);
+		return req_fail(err, "org.jobd.DiskFull", "%s", trouble);
 	return 0;
+}
+
+/* Refused here rather than found in the commit, where all that comes behind it would have to wait with it. */
+static int check_room(struct engine *e, size_t bytes, struct req_error *err)
+{
+	if (store_has_room(e->store, bytes))
+		return 0;
+	return req_fail(err, "org.jobd.DiskFull", "disk full: there is no room in %s for another %zu KiB of jobs; make some, and submit again", e->state_dir,
+			bytes / 1024 + 1);
 }
 
 /* Jobs of others are for root; the daemon runs a job as the run's owner. */
@@ -242,6 +251,7 @@ static void take_job(struct batch *b, const struct spec_job *s, const json_t *ob
 	nj->after = pack_after(a, s, &nj->after_len);
 	nj->priority = s->priority;
 	nj->when = (uint8_t)((uint8_t)s->when | (no_arm ? STORED_NO_ARM : 0));
+	b->op->bytes += sizeof(struct store_job_state) + nj->path_len + nj->spec_len + nj->after_len;
 	free(text);
 	*js = (struct jt_spec){ .path = nj->path, .path_len = nj->path_len, .priority = nj->priority, .when = s->when, .n_after = s->n_after };
 	if (s->n_after)
@@ -271,7 +281,7 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 			spec_hash_job(r->spec, &s, &r->hash);
 	}
 	arena_done(&scratch);
-	return b->n == json_array_size(jobs) ? 0 : -1;
+	return b->n == json_array_size(jobs) ? check_room(r->e, b->op->bytes, err) : -1;
 }
 
 static uint64_t bytes_of(const struct batch *b)

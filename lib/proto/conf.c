@@ -35,6 +35,7 @@ static const struct key keys[] = {
 	{ "max_sessions_per_uid", UINT, AT(max_sessions_per_uid), 1, 1000000 },
 	{ "max_jobs_per_uid", UINT, AT(max_jobs_per_uid), 1, UINT32_MAX },
 	{ "max_bytes_per_uid", SIZE, AT(max_bytes_per_uid), 1, (uint64_t)1 << 50 },
+	{ "patience_s", UINT, AT(patience_s), 1, 3600 },
 	{ "retain_days", UINT, AT(retain_days), 0, 100000 },
 	{ "retain_runs", UINT, AT(retain_runs), 0, UINT32_MAX },
 	{ "retain_backups", UINT, AT(retain_backups), 1, 1000 },
@@ -78,7 +79,7 @@ void conf_init(struct conf *c)
 	*c = (struct conf){
 		.socket_mode = 0600, .log_level = CONF_LOG_INFO, .output_max = (uint64_t)64 << 20,
 		.max_sessions = 1000, .max_sessions_per_uid = 64, .max_jobs_per_uid = 5000000,
-		.max_bytes_per_uid = (uint64_t)4 << 30, .retain_days = 30, .retain_runs = 1000, .retain_backups = 3,
+		.max_bytes_per_uid = (uint64_t)4 << 30, .patience_s = 10, .retain_days = 30, .retain_runs = 1000, .retain_backups = 3,
 	};
 }
 

@@ -24,6 +24,7 @@ struct conf {
 	uint32_t max_sessions_per_uid;  /* 64 */
 	uint32_t max_jobs_per_uid;      /* that have not ended; 5,000,000 */
 	uint64_t max_bytes_per_uid;     /* of their specifications; 4 GiB */
+	uint32_t patience_s;            /* how long database and runner may be silent before jobd is degraded; 10 */
 	uint32_t retain_days;           /* how long ended runs are kept; 0: for ever; 30 */
 	uint32_t retain_runs;           /* how many ended runs are kept; 0: all; 1000 */
 	uint32_t retain_backups;        /* how many backups of the database are kept; 3 */

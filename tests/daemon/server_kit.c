@@ -202,6 +202,12 @@ static void beat(void *ctx, struct call *c, const json_t *params)
 	call_set_heartbeat(c, make_beat, NULL);
 }
 
+static void out_of_fds(void *ctx, struct call *call, const json_t *params)
+{
+	(void)ctx, (void)params;
+	call_reply(call, json_pack("{s:b}", "seen", server_out_of_fds_ms(server) >= 0));
+}
+
 static void stop_listening(void *ctx, struct call *c, const json_t *params)
 {
 	(void)ctx, (void)params;
@@ -223,6 +229,7 @@ static const struct server_method methods[] = {
 	{ .name = "org.test.Flood", .fn = flood, .streams = true },
 	{ .name = "org.test.Beat", .fn = beat, .streams = true },
 	{ .name = "org.test.Missing" },
+	{ .name = "org.test.OutOfFds", .fn = out_of_fds },
 	{ .name = "org.test.StopListening", .fn = stop_listening },
 	{ .name = NULL },
 };

@@ -13,7 +13,7 @@
 
 #include "store_kit.h"
 
-#define SIZE "size=8m"
+#define SIZE "size=64m"
 static char filler[PATH_MAX + 16];
 
 static bool write_text(const char *path, const char *text)
@@ -91,9 +91,11 @@ static void on_written(struct store_op *op)
 	written = true;
 }
 
+#define BIG 200000               /* jobs: more than the ballast holds */
+
 static void post_big(uint32_t run)
 {
-	struct store_op *op = kit_jobs_new(run, 1, 4000);
+	struct store_op *op = kit_jobs_new(run, 1, BIG);
 
 	written = false;
 	op->urgent = true;
@@ -130,9 +132,44 @@ START_TEST(it_waits_for_space_and_goes_on)
 	assert_stuck();
 	make_space();
 	wait_written();
-	ck_assert_ptr_null(store_trouble(kit_store));
 	kit_close();
-	ck_assert_int_eq(kit_sql("SELECT count(*) FROM jobs"), 4001);
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM jobs"), BIG + 1);
+}
+END_TEST
+
+START_TEST(the_ballast_makes_room_for_ends)
+{
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 50));
+	ck_assert(store_has_room(kit_store, 1000));
+	fill_but(0);
+	ck_assert(!store_has_room(kit_store, 1000));
+	for (uint32_t i = 0; i < 50; i++)
+		kit_run(kit_end(1, i, 1));
+	ck_assert_ptr_nonnull(store_trouble(kit_store));
+	ck_assert(!store_is_stuck(kit_store));
+	kit_close();
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM states"), 50);
+}
+END_TEST
+
+static long free_kb(void)
+{
+	struct statvfs sv;
+
+	ck_assert_int_eq(statvfs(kit_dir, &sv), 0);
+	return (long)(sv.f_bavail * sv.f_bsize / 1024);
+}
+
+/* The log is emptied before there is no room left to empty it into. */
+START_TEST(a_small_disk_is_not_eaten_up_by_the_log)
+{
+	kit_open();
+	kit_run(kit_jobs_new(1, 0, 1));
+	for (uint32_t i = 0; i < 3000; i++)
+		kit_run(kit_end(1, 0, i + 1));
+	ck_assert_ptr_null(store_trouble(kit_store));
+	ck_assert_int_ge(free_kb(), 16384);
 }
 END_TEST
 
@@ -185,7 +222,6 @@ static void fill_and_free(uint32_t run)
 	make_space();
 	kit_wait_all();
 	wait_written();
-	kit_run(kit_run_drop(run));
 }
 
 START_TEST(again_and_again)
@@ -193,7 +229,7 @@ START_TEST(again_and_again)
 	srandom(3);
 	kit_open();
 	kit_run(kit_jobs_new(1, 0, 1));
-	for (uint32_t run = 2; run <= 9; run++)
+	for (uint32_t run = 2; run <= 5; run++)
 		fill_and_free(run);
 	kit_close();
 	ck_assert_int_eq(kit_sql("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
@@ -220,6 +256,8 @@ static TCase *full(void)
 	tcase_add_checked_fixture(tc, setup_small, teardown_small);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, it_waits_for_space_and_goes_on);
+	tcase_add_test(tc, the_ballast_makes_room_for_ends);
+	tcase_add_test(tc, a_small_disk_is_not_eaten_up_by_the_log);
 	tcase_add_test(tc, what_was_posted_behind_stays_in_order);
 	tcase_add_test(tc, a_crash_while_it_is_full_loses_nothing_acknowledged);
 	tcase_add_test(tc, again_and_again);

@@ -181,7 +181,7 @@ class Actions(unittest.TestCase):
         with kit.Daemon(env={"JOBD_FP": "before_spawn:error=EAGAIN:n=1;before_send_start:log", "JOBD_FP_LOG": self.log}) as d:
             run = d.submit("a: true\n")
             self.assertEqual(0, d.jobctl("wait", run).returncode)
-            self.assertIn("cannot fork now", d.said())
+            self.assertIn("the runner cannot start processes", d.said())
         self.assertEqual([["jobd-fp", "before_send_start"], ["jobd-runner-fp", "before_spawn"], ["jobd-fp", "before_send_start"]],
                          [[line[0], line[2]] for line in self.passes()])
 
