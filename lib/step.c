@@ -112,11 +112,20 @@ int jt_sched_unstart(struct jt_sched *s, jt_job j, struct jt_error *err)
 	return 0;
 }
 
-/* Whether an end of n can end other jobs. The ancestor walk stops early: so does this look. */
+/* Whether an end of n can end other jobs. The ancestor walk stops early: so does this look. A parent may have been shut from within its
+ * barrier, which then lives, and is killed by the first member that does not go on. */
 static bool may_skip_others(const struct jt_sched *s, uint32_t n, const struct jt_end *end)
 {
 	const struct node *x = &s->node[n];
-	return s->has_side || (!end->goes_on && (x->child != JT_NONE || !(s->node[x->parent].flags & N_SHUT)));
+	unsigned mark = N_SHUT | (end->state == JT_SKIPPED ? 0 : N_BAD);
+	if (s->has_side)
+		return true;
+	if (end->goes_on)
+		return false;
+	if (x->child != JT_NONE || (s->node[x->parent].flags & mark) != mark)
+		return true;
+	uint32_t barrier = jti_barrier_of(s, x->parent);
+	return barrier != JT_NONE && !(s->node[barrier].flags & N_DEAD);
 }
 
 int jt_sched_end(struct jt_sched *s, jt_job j, const struct jt_end *end, struct jt_changes *out, struct jt_error *err)

@@ -78,7 +78,7 @@ static void note_changes(void)
 		else
 			note("skip %s, %s", path_of(c->job), c->reason == JT_NOT_NEEDED ? "not needed" : "stopped");
 	}
-	changes.n = 0;
+	jt_changes_done(&changes);      /* each call makes its own room */
 }
 
 static void done(int r)

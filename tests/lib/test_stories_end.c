@@ -56,6 +56,16 @@ START_TEST(a_failure_shuts_the_barriers_of_all_ancestors)
 }
 END_TEST
 
+START_TEST(a_barrier_shut_from_within_is_still_killed_from_without)
+{
+	jobs("a", "~/x", "~/~/y");
+	expect("start a");
+	cancel("~/~/y");        expect(NOTHING);
+	finish("a", FAIL);      expect("skip ~/x because of a");
+	expect_result("failed");
+}
+END_TEST
+
 START_TEST(a_skip_shuts_the_barriers_of_all_ancestors)
 {
 	jobs("p/x", "p/y", "p/~/1", "~/2");
@@ -187,7 +197,8 @@ END_TEST
 
 CHAPTER(stories_of_ending, "ending", a_warning_goes_on_and_fails_the_run, an_ignored_failure_goes_on_and_fails_nothing,
 	a_skip_ends_its_subtree_and_fails_nothing, a_failure_ends_its_subtree_and_stops_no_sibling,
-	a_failure_shuts_the_barriers_of_all_ancestors, a_skip_shuts_the_barriers_of_all_ancestors, a_failure_touches_no_neighbour_s_barrier,
+	a_failure_shuts_the_barriers_of_all_ancestors, a_barrier_shut_from_within_is_still_killed_from_without,
+	a_skip_shuts_the_barriers_of_all_ancestors, a_failure_touches_no_neighbour_s_barrier,
 	a_failure_behind_a_barrier_shuts_the_outer_ones_only, what_was_skipped_names_the_first_cause,
 	a_lost_job_ends_like_a_failed_one, an_abort_fails_the_run_and_says_so, cancel_of_a_running_job_skips_its_subtree,
 	cancel_of_an_available_job_takes_it_from_the_queue, cancel_of_a_waiting_job_leaves_the_rest_to_run,
