@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,9 +165,20 @@ static void await_close(struct vl_conn *conn)
 		vl_reply_done(&r);
 }
 
+/* A daemon in another pid namespace tells a number that means another process here, or none. */
+static int open_process(const struct vl_conn *conn, pid_t pid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(vl_conn_fd(conn), SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid != pid)
+		return -1;
+	return pidfd_open(pid, 0);
+}
+
 static int shut_down(const struct options *o, struct vl_conn *conn, pid_t pid)
 {
-	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1, rc;
+	int pidfd = open_process(conn, pid), rc;
 	json_t *params = o->drain || o->kill ? json_pack("{s:s}", "mode", o->kill ? "kill" : "drain") : json_object(), *reply = NULL;
 	json_int_t running;
 
