@@ -50,6 +50,8 @@ def judged(world, live, undo=lambda: None):
         live()
         world.drain()
         return judge.judge(world)
+    except faults.Skip:
+        raise
     except BaseException:
         keep_evidence(world)
         raise
@@ -93,7 +95,7 @@ def keep_evidence(world):
     print(world.daemon.said()[-20000:])
     keep = os.environ.get("JOBD_KEEP")
     if keep and not os.path.exists(keep):
-        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock"))
+        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "run", "disk", "*.img"))
 
 
 def size(ci, soak):

@@ -8,11 +8,13 @@
 Nothing is left behind, also when the test is killed: mounts go with the namespace, and the loop device clears itself with its last user.
 """
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
 import struct
 import subprocess
+import threading
 
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 CLONE_NEWNS, CLONE_NEWPID = 0x20000, 0x20000000
@@ -99,7 +101,15 @@ class Disk:
             os.close(device)
 
     def unmount(self):
-        call("umount2", self.path, 0)
+        """Descriptors that were on their way in a socket when all died are closed by the kernel a moment later."""
+        for patience in range(500, -1, -1):
+            try:
+                call("umount2", self.path, 0)
+                return
+            except OSError as e:
+                if e.errno != errno.EBUSY or not patience:
+                    raise
+            threading.Event().wait(0.01)
 
     def shut_down(self):
         """From now on nothing reaches the disk, neither data nor journal: what a power cut leaves is what there is."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A machine whose power can be cut: jobd, its runner and its jobs in a pid namespace, the state on a file system that forgets.
 
-    power.prepare()
+    power.prepare("ext4")
     with power.Machine(folder, "ext4") as m:
         m.start(); ...; m.cut(); m.start()
 
@@ -10,33 +10,34 @@ file system is mounted again. The next start happens in another boot: another bo
 What must survive for the judgement (side log, acknowledgements, logs) lies outside of that file system.
 """
 import contextlib
+import functools
 import os
 import shutil
 import signal
-import sys
+import sqlite3
 import uuid
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import disk
+import faults
+import judge
 import kit
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def why_not(kind):
-    return disk.why_not(kind)
-
-
-def prepare():
-    """Once for the test process, before its first machine."""
+@functools.cache
+def prepare(kind):
+    """Before the test's first machine, and before its first thread. Skip when this can not be done here."""
+    why = disk.why_not(kind)
+    if why:
+        raise faults.Skip("no power cuts on %s: %s" % (kind, why))
     disk.private_mounts()
 
 
 @contextlib.contextmanager
 def new_pid_namespace():
-    """The first process that is started within is the init of a new pid namespace: all others there die with it."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    """The first process that this thread starts within is the init of a new pid namespace: all others there die with it."""
+    own = os.open("/proc/thread-self/ns/pid", os.O_RDONLY)
     disk.call("unshare", disk.CLONE_NEWPID)
     try:
         yield
@@ -48,7 +49,7 @@ def new_pid_namespace():
 class Machine(kit.Daemon):
     """One at a time: a process sees one boot_id."""
 
-    def __init__(self, folder, kind="ext4", mib=64, config="", env=None):
+    def __init__(self, folder, kind, mib=64, config="", env=None):
         self.runtime = os.path.join(folder, "run")
         os.mkdir(self.runtime)
         super().__init__(folder=folder, config=config, env=env)
@@ -64,14 +65,15 @@ class Machine(kit.Daemon):
         with open(self.boot_id, "w", encoding="ascii") as f:
             f.write("%s\n" % uuid.uuid4())
 
-    def start(self):
+    def spawn(self):
         with new_pid_namespace():
-            return super().start()
+            super().spawn()
 
     def freeze(self):
         """Returns when no thread of jobd runs any more, nor is within a system call."""
         os.kill(self.process.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        seen = os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert seen.si_code == os.CLD_STOPPED, "jobd ended by itself: exit status %d" % self.process.wait()
 
     def cut(self, forget_runtime=True):
         """jobd runs; afterwards nothing of it does. forget_runtime: the folder of the sockets was a tmpfs, as it should be."""
@@ -85,13 +87,54 @@ class Machine(kit.Daemon):
             os.mkdir(self.runtime)
         self.new_boot()
 
+    def close(self):
+        if self.process:
+            self.kill()
+        disk.call("umount2", BOOT_ID, 0)
+        self.disk.unmount()
+
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        if self.process:
-            self.kill()
         if kind:
             print(self.said()[-20000:])
-        disk.call("umount2", BOOT_ID, 0)
-        self.disk.unmount()
+        self.close()
+
+
+def sound(database):
+    """What SQLite says of a copy of database and log."""
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        return db.execute("PRAGMA integrity_check").fetchone()[0]
+
+
+class CutExt4(faults.Fault):
+    """What was not synced is gone, all processes are dead, and the next start is in another boot."""
+    name = "cut the power, ext4"
+    kind = "ext4"
+    machine = None
+
+    def prepare(self, world):
+        prepare(self.kind)
+        with open(world.daemon.config, encoding="utf-8") as f:
+            self.machine = world.daemon = Machine(world.folder, self.kind, config=f.read())
+
+    def strike(self, world, rng):
+        world.serving.clear()
+        self.machine.cut(forget_runtime=rng.random() < 0.8)
+        world.mark("powerloss")
+        said = sound(judge.copy_of_database(self.machine, world.folder))
+        assert said == "ok", "the database is damaged: %s" % said
+        return True
+
+    def mend(self, world, rng):
+        world.start()
+
+    def undo(self, world):
+        if self.machine:
+            self.machine.close()
+
+
+class CutXfs(CutExt4):
+    name = "cut the power, xfs"
+    kind = "xfs"
