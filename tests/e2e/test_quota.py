@@ -75,7 +75,7 @@ class Quota(Case):
         users[-1].call("Stats")
         late = self.connect_as(people.ADMIN)
         with self.assertRaises(varlink.Error) as caught:
-            late.call("Stats")
+            late.receive()
         self.assertIn("there are 20 connections already", str(caught.exception))
         with varlink.Connection(self.d.socket, kit.PATIENCE) as root:
             root.call("Stats")
