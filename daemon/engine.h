@@ -288,6 +288,9 @@ void submit_session_closed(struct engine *e, struct session *s);
 void submit_forget_old(struct engine *e);
 struct run *submit_find_bulk(struct engine *e, struct session *s, uint32_t id);
 
+/* ---- env_rules.c ----------------------------------------------------------------------------------------------- */
+const char *env_refused_for_others(const struct spec_job *s);   /* a variable of a job that another user's must not have; NULL: none */
+
 /* ---- quota.c --------------------------------------------------------------------------------------------------- */
 /* quota_check - whether the run's user may queue so much more. 0, or -1 with *err. */
 int quota_check(const struct run *r, uint64_t n_jobs, uint64_t bytes, struct req_error *err);

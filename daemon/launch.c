@@ -231,7 +231,7 @@ static void fill_start(struct rm_start *st, struct active *a, const struct block
 	st->envp_len = env->len;
 	st->cwd = s->cwd ? s->cwd : "/";
 	st->user = s->user;
-	if (!st->user && a->run->uid != geteuid())
+	if (!st->user && a->run->uid != runner_link_uid(a->run->e->link))
 		st->user = login_of(a->run->uid)->name;
 	st->group = s->group;
 	st->timeout_ms = s->timeout_ms;

@@ -468,6 +468,14 @@ bool runner_link_is_up(const struct runner_link *l)
 	return l->state == UP;
 }
 
+uid_t runner_link_uid(const struct runner_link *l)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return l->fd >= 0 && getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 ? who.uid : (uid_t)-1;
+}
+
 int32_t runner_link_pid(const struct runner_link *l)
 {
 	return l->state == UP ? (int32_t)l->welcome.pid : 0;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "proto/runner_msg.h"
 
@@ -31,6 +32,8 @@ struct runner_link_opts {
 struct runner_link *runner_link_new(struct event_base *base, const struct runner_link_opts *opts);
 void runner_link_free(struct runner_link *l);
 bool runner_link_is_up(const struct runner_link *l);
+/* runner_link_uid - as whom the runner runs; a job without a user of its own would run as that. (uid_t)-1: not known. */
+uid_t runner_link_uid(const struct runner_link *l);
 int32_t runner_link_pid(const struct runner_link *l);
 uint32_t runner_link_capacity(const struct runner_link *l);
 /* runner_link_has_cgroups - whether the runner that answered last holds each job in a control group. */

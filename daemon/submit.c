@@ -68,11 +68,26 @@ static int check_room(struct engine *e, size_t bytes, struct req_error *err)
 			bytes / 1024 + 1);
 }
 
+static int check_env_of_others(const struct spec_job *s, struct req_error *err)
+{
+	const char *name = s->user && strcmp(s->user, "root") != 0 ? env_refused_for_others(s) : NULL;
+
+	if (!name)
+		return 0;
+	req_fail(err, "org.jobd.Refused", "job \"%s\": env: %s is not passed on to a job of another user (%.64s)", s->path ? s->path : "(defaults)", name,
+		 s->user);
+	snprintf(err->field, sizeof(err->field), "env");
+	snprintf(err->path, sizeof(err->path), "%s", s->path ? s->path : "");
+	return -1;
+}
+
 /* Jobs of others are for root; the daemon runs a job as the run's owner. */
 static int check_user(const struct run *r, const struct spec_job *s, struct req_error *err)
 {
-	if ((!s->user && !s->group) || r->uid == 0)
+	if (!s->user && !s->group)
 		return 0;
+	if (r->uid == 0)
+		return check_env_of_others(s, err);
 	req_fail(err, "org.jobd.NotAllowed", "job \"%s\": only root may choose `user` or `group`", s->path ? s->path : "(defaults)");
 	snprintf(err->field, sizeof(err->field), s->user ? "user" : "group");
 	snprintf(err->path, sizeof(err->path), "%s", s->path ? s->path : "");

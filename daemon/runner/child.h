@@ -20,6 +20,7 @@ struct child_base {
 	int nice;                       /* the runner's own */
 	struct rlimit nofile;           /* as it was before the runner raised its own */
 	int reset_oom_score;            /* the runner's is below 0, a job's is not */
+	const struct policy *policy;    /* as whom jobs may run */
 };
 /* child_base_init - look at this process. 0, or -1 with errno. Before child_raise_nofile. */
 int child_base_init(struct child_base *b);

@@ -126,25 +126,26 @@ void listen_close(struct listener *l)
 		close(l->lock_fd);
 }
 
-static bool may_speak(int fd, uid_t allow_uid)
+static bool may_speak(int fd, uid_t allow_uid, uid_t *ret_uid)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		return false;
+	*ret_uid = who.uid;
 	if (who.uid == geteuid() || who.uid == 0 || (allow_uid != NO_UID && who.uid == allow_uid))
 		return true;
 	log_warn("connection of user %u (process %d) refused", (unsigned)who.uid, (int)who.pid);
 	return false;
 }
 
-int listen_accept(const struct listener *l, uid_t allow_uid)
+int listen_accept(const struct listener *l, uid_t allow_uid, uid_t *ret_uid)
 {
 	for (;;) {
 		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= 0 && may_speak(fd, allow_uid))
+		if (fd >= 0 && may_speak(fd, allow_uid, ret_uid))
 			return fd;
 		if (fd >= 0) {
 			close(fd);

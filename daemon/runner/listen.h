@@ -25,7 +25,7 @@ int listen_passed(int fd, struct listener *ret);
 /* listen_close - and remove the path, if it is ours. The lock file stays: removing it would let two hold "it" at once. */
 void listen_close(struct listener *l);
 
-/* listen_accept - a connection of our own user, root or allow_uid; others are refused and logged. -1: none now. */
-int listen_accept(const struct listener *l, uid_t allow_uid);
+/* listen_accept - a connection of our own user, root or allow_uid, and whose it is; others are refused and logged. -1: none now. */
+int listen_accept(const struct listener *l, uid_t allow_uid, uid_t *ret_uid);
 
 #endif

@@ -39,14 +39,17 @@ struct options {
 	long workers, idle_exit_s;
 	long ready_fd;
 	long allow_uid;
+	struct policy policy;
 };
 
 static const char usage[] =
 	"usage: jobd-runner --socket PATH --state DIR [--workers N] [--idle-exit SECONDS] [--allow-user USER]\n"
-	"                   [--log-level error|warn|info|debug] [--ready-fd N]\n"
+	"                   [--min-uid N] [--run-as USER]... [--log-level error|warn|info|debug] [--ready-fd N]\n"
 	"Runs jobs for jobd. Started by jobd or by systemd, not by hand.\n"
 	"  --idle-exit  leave after so long without a job and without jobd (30; 0: never)\n"
-	"  --allow-user a user (name or number) beside root and our own who may connect\n";
+	"  --allow-user a user (name or number) beside root and our own who may connect\n"
+	"  --min-uid    the jobs of that user's jobd run as users from this number on (1)\n"
+	"  --run-as     and as this one; root has to be named\n";
 
 static void __attribute__((noreturn)) usage_error(void)
 {
@@ -78,6 +81,15 @@ static long parse_user(const char *option, const char *text)
 		return parse_number(option, text, 0, UINT32_MAX - 1L);
 	fprintf(stderr, "jobd-runner: %s: there is no user \"%s\"\n", option, text);
 	exit(2);
+}
+
+static void parse_run_as(const char *text, struct policy *p)
+{
+	if (p->n_users == POLICY_USERS_MAX) {
+		fprintf(stderr, "jobd-runner: --run-as can be given %d times\n", POLICY_USERS_MAX);
+		exit(2);
+	}
+	p->users[p->n_users++] = (uid_t)parse_user("--run-as", text);
 }
 
 static void parse_log_level(const char *text)
@@ -112,6 +124,12 @@ static void parse_option(int c, struct options *o)
 	case 'u':
 		o->allow_uid = parse_user("--allow-user", optarg);
 		break;
+	case 'm':
+		o->policy.min_uid = (uid_t)parse_number("--min-uid", optarg, 1, UINT32_MAX - 1L);
+		break;
+	case 'a':
+		parse_run_as(optarg, &o->policy);
+		break;
 	case 'l':
 		parse_log_level(optarg);
 		break;
@@ -129,11 +147,12 @@ static struct options parse_options(int argc, char **argv)
 		{"socket", required_argument, NULL, 's'}, {"state", required_argument, NULL, 'd'},
 		{"workers", required_argument, NULL, 'w'}, {"idle-exit", required_argument, NULL, 'i'},
 		{"ready-fd", required_argument, NULL, 'r'}, {"allow-user", required_argument, NULL, 'u'},
+		{"min-uid", required_argument, NULL, 'm'}, {"run-as", required_argument, NULL, 'a'},
 		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0},
 	};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct options o = {.workers = cpus < 2 ? 2 : cpus > WORKERS_MAX ? WORKERS_MAX : cpus, .idle_exit_s = 30, .ready_fd = -1,
-			    .allow_uid = -1};
+			    .allow_uid = -1, .policy.min_uid = 1};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
@@ -373,6 +392,8 @@ static void start(struct runner *r, const struct options *o)
 	syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (child_base_init(&r->base) < 0)
 		fail("limits");
+	r->policy = o->policy;
+	r->base.policy = &r->policy;
 	r->capacity = capacity_of(child_raise_nofile());
 	if (getrandom(r->runner_id, sizeof(r->runner_id), 0) != sizeof(r->runner_id))
 		fail("getrandom");

@@ -6,6 +6,7 @@
 #ifndef RUNNER_ORDER_H
 #define RUNNER_ORDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct order {
 	int64_t timeout_ms;
 	int32_t umask, nice;            /* umask -1: the runner's */
 	uint32_t stdin_kind;
+	bool is_bound;                  /* to the policy: see policy.h */
 	int fds[RM_FDS_MAX];
 };
 

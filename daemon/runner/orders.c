@@ -60,6 +60,7 @@ void orders_start(struct runner *r, struct rm_start *st)
 		order_free(o);
 		return;
 	}
+	o->is_bound = r->peer->is_bound;
 	a = attempts_add(&r->attempts, st, o);
 	if (a->output_max)
 		a->outputs = outputs_identify(o->fds);

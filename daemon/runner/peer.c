@@ -200,7 +200,7 @@ static void conn_ready(struct runner *r, struct source *s, uint32_t events)
 		receive(r, c, events & (EPOLLHUP | EPOLLERR));
 }
 
-static void add_conn(struct runner *r, int fd)
+static void add_conn(struct runner *r, int fd, uid_t uid)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int size = SEND_BUFFER;
@@ -208,6 +208,7 @@ static void add_conn(struct runner *r, int fd)
 	if (!c)
 		log_die("no memory for a connection");
 	c->source = (struct source){.fd = fd, .ready = conn_ready};
+	c->is_bound = uid != 0 && uid != geteuid();
 	LIST_INSERT_HEAD(&r->conns, c, link);
 	r->n_conns++;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));     /* smaller is only slower */
@@ -230,12 +231,13 @@ static void make_room(struct runner *r)
 
 void peer_accept(struct runner *r, struct source *s, uint32_t events)
 {
+	uid_t uid;
 	int fd;
 
 	(void)s;
 	(void)events;
-	while ((fd = listen_accept(&r->listener, r->allow_uid)) >= 0) {
+	while ((fd = listen_accept(&r->listener, r->allow_uid, &uid)) >= 0) {
 		make_room(r);
-		add_conn(r, fd);
+		add_conn(r, fd, uid);
 	}
 }

@@ -6,6 +6,7 @@
  *   main.c     options, signals, the loop, when to leave
  *   peer.c     connections: accept, receive, who is the one jobd
  *   orders.c   what jobd asks for (START, KILL, ACK) and what the workers tell
+ *   policy.c   as whom jobs may run
  *   report.c   what jobd is told: a queue of attempts with news, packed into as few packets as will do
  */
 #ifndef RUNNER_H
@@ -22,6 +23,7 @@
 #include "kept.h"
 #include "listen.h"
 #include "outputs.h"
+#include "policy.h"
 #include "proto/runner_msg.h"
 #include "worker.h"
 
@@ -37,6 +39,7 @@ struct source {
 struct conn {
 	struct source source;           /* first */
 	bool closed;
+	bool is_bound;                  /* its orders are held against the policy */
 	LIST_ENTRY(conn) link;
 };
 
@@ -44,6 +47,7 @@ struct runner {
 	int epoll;
 	struct listener listener;
 	uid_t allow_uid;
+	struct policy policy;
 	struct source accept_source, mail_source, signal_source;
 
 	uint8_t runner_id[16], boot_id[16];

@@ -17,6 +17,7 @@
 #include "due.h"
 #include "failpoint.h"
 #include "log.h"
+#include "policy.h"
 
 #define BATCH 64
 #define NS_PER_MS INT64_C(1000000)
@@ -257,6 +258,11 @@ static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
 	struct child c;
 	int rc = user_resolve(a->order->user, a->order->group, &ids);
 
+	if (!rc) {
+		rc = policy_check(w->base->policy, a->order, &ids);
+		if (rc)
+			user_ids_done(&ids);
+	}
 	if (rc) {
 		*err = (struct child_error){.how = RM_SPAWN, .stage = RM_AT_USER, .code = rc};
 		return -1;
