@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "health.h"
 #include "index.h"
 #include "log.h"
 #include "rpc.h"
@@ -94,6 +95,7 @@ static void start_engine(void)
 	TAILQ_INIT(&e.lru);
 	e.turn = event_new(e.base, -1, 0, turn, &e);
 	e.server = server_new(e.base, &so);
+	health_start(&e);
 }
 
 static void start_store_and_runner(void)
