@@ -62,6 +62,9 @@ class World:
         return self.keys.get((number, path))
 
     def check_patience(self, what):
+        """During the drain: jobd is there, and it goes on."""
+        if self.deadline and self.serving.is_set() and self.daemon.process.poll() is not None:
+            raise AssertionError("jobd ended by itself during the drain: status %d" % self.daemon.process.returncode)
         if self.deadline and time.monotonic() > self.deadline:
             raise AssertionError("not drained after %d s: %s" % (self.patience, what))
 
