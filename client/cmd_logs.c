@@ -38,6 +38,7 @@ static int show(const struct options *o, const struct address *a)
 		streams[i].run = a->run;
 		streams[i].path = a->path;
 		streams[i].attempt = o->attempt;
+		streams[i].escape = !o->raw && isatty(streams[i].fd);
 		if (rc == 0)
 			rc = conn_open(o, CONN_MAY_START, &streams[i].conn);
 		if (rc == 0 && i == 0 && !o->follow && o->attempt == INT64_MIN)

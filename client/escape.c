@@ -110,6 +110,37 @@ void escape_human(struct buf *out, const char *s, size_t n)
 	}
 }
 
+/* Whether the n bytes at s are the beginning of a character of more. */
+static int is_begun(const char *str, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)str;
+	size_t len = s[0] < 0xc2 || s[0] > 0xf4 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	for (size_t i = 1; i < n && i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n < len;
+}
+
+size_t escape_output(struct buf *out, const char *s, size_t n)
+{
+	size_t i = 0, len;
+
+	for (; i < n; i += len) {
+		unsigned cp;
+
+		len = utf8_len(s + i, n - i, &cp);
+		if (len == 0 && is_begun(s + i, n - i))
+			break;
+		if (len && (cp == '\n' || cp == '\t' || cp == '\\'))
+			buf_putc(out, s[i]);
+		else
+			escape_human(out, s + i, len ? len : 1);
+		len = len ? len : 1;
+	}
+	return i;
+}
+
 char *escape_new(const char *s)
 {
 	struct buf b = { 0 };

@@ -13,7 +13,10 @@
 #include "buf.h"
 
 void escape_human(struct buf *out, const char *s, size_t n);
-/* The same into a new string; the caller frees. */
+/* escape_output - the same for what a job has written: line breaks, tabs and backslashes stay. Returns how many bytes it has dealt with;
+ * at most 3 at the end are left, when they begin a character whose rest has yet to come. */
+size_t escape_output(struct buf *out, const char *s, size_t n);
+/* As escape_human into a new string; the caller frees. */
 char *escape_new(const char *s);
 
 /* utf8_len - bytes of the well-formed character at s (n bytes left), *ret_cp its code point; 0: not UTF-8. */

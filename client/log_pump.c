@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "call.h"
+#include "escape.h"
 #include "proto/base64.h"
 #include "render.h"
 #include "status.h"
@@ -56,6 +57,31 @@ static int mark_gap(struct log_stream *s, json_int_t dropped)
 	return n < 0 || (size_t)n >= sizeof(mark) ? 0 : write_all(s->fd, mark, (size_t)n);
 }
 
+static int write_escaped(struct log_stream *s, const char *bytes, size_t n)
+{
+	struct buf all = { 0 }, out = { 0 };
+	size_t used;
+	int rc;
+
+	buf_add(&all, s->begun, s->n_begun);
+	buf_add(&all, bytes, n);
+	used = escape_output(&out, all.p, all.len);
+	s->n_begun = all.len - used;
+	memcpy(s->begun, all.p + used, s->n_begun);
+	rc = write_all(s->fd, out.p, out.len);
+	buf_done(&all);
+	buf_done(&out);
+	return rc;
+}
+
+static int write_bytes(struct log_stream *s, const char *bytes, size_t n)
+{
+	if (!n)
+		return 0;
+	s->mid_line = bytes[n - 1] != '\n';
+	return s->escape ? write_escaped(s, bytes, n) : write_all(s->fd, bytes, n);
+}
+
 /* *ret_end: where the next piece begins. */
 static int write_reply(struct log_stream *s, const json_t *reply, json_int_t *ret_end)
 {
@@ -71,9 +97,7 @@ static int write_reply(struct log_stream *s, const json_t *reply, json_int_t *re
 	rc = dropped ? mark_gap(s, dropped) : 0;
 	if (rc == 0)
 		rc = base64_decode(text, len, bytes, &n) < 0 ? complain(CTL_NO_DAEMON, "the daemon sent what is not base64")
-							      : write_all(s->fd, bytes, n);
-	if (n)
-		s->mid_line = bytes[n - 1] != '\n';
+							      : write_bytes(s, bytes, n);
 	free(bytes);
 	*ret_end = reply_int(reply, "offset", 0);
 	return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Log pump - what a job has written, copied to descriptors byte for byte, one stream at a time or as it comes. */
+/* Log pump - what a job has written, copied to descriptors, byte for byte unless it is to be escaped, one stream at a time or as it comes. */
 #ifndef LOG_PUMP_H
 #define LOG_PUMP_H
 
@@ -15,6 +15,9 @@ struct log_stream {
 	const char *name;       /* "out" or "err" */
 	int64_t attempt;        /* INT64_MIN: the last one */
 	int fd;                 /* where the bytes go */
+	bool escape;            /* fd is a terminal that they must not control */
+	char begun[4];          /* a character of which only the beginning has come, to be escaped with its rest */
+	size_t n_begun;
 	bool ended;
 	bool mid_line;          /* what was written last did not end in a newline */
 };

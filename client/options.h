@@ -16,7 +16,7 @@ struct list { const char **v; size_t n; };
 
 /* What was given. Texts are borrowed from argv; NULL, INT64_MIN or a negative time: not given. */
 struct options {
-	bool json, help, detach, open, wait, follow, exit_code, out, err, now, all, drain, kill, simulate, quiet, no_start;
+	bool json, help, detach, open, wait, follow, exit_code, out, err, now, all, drain, kill, simulate, quiet, no_start, raw;
 	const char *socket, *name, *key, *shell, *cwd, *user, *group, *umask, *stdin_file, *format, *on_error, *states;
 	int64_t workers, since, attempt, limit, retry, priority, nice;
 	double timeout_s, grace_s;

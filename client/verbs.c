@@ -78,6 +78,7 @@ static const struct opt logs_opts[] = {
 	FLAG("out", 0, out, "only its standard output"),
 	FLAG("err", 0, err, "only its standard error"),
 	INT("attempt", 'a', attempt, 1, INT32_MAX, "N", "that attempt; default: the last one"),
+	FLAG("raw", 0, raw, "to a terminal, too, byte for byte: it may be made to do anything"),
 	OPTS_END
 };
 
