@@ -346,10 +346,9 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 
 static void gone(struct store_op *op)
 {
-	struct engine *e = op->ctx;
 	struct run *r = op->arg;
 
-	output_drop(e, r->id);
+	output_drop(r);
 	notice_run_gone(r);
 	run_forget(r);
 }
@@ -384,7 +383,7 @@ void control_retain(struct engine *e)
 		if (!r || !run_is_final(r))
 			continue;
 		n++;
-		if ((r->ended_at_us < oldest || (e->conf.retain_runs && n > e->conf.retain_runs)) && !run_is_latest(r))
+		if ((r->ended_at_us < oldest || (e->conf.retain_runs && n > e->conf.retain_runs)) && !run_is_needed(r))
 			control_remove(r, &err);
 	}
 }

@@ -114,9 +114,13 @@ void run_index(struct run *r)
 		index_put(r->e->keys, r->uid, r->key, r);
 }
 
-bool run_is_latest(const struct run *r)
+bool run_is_needed(const struct run *r)
 {
-	return r->name && index_get(r->e->names, 0, r->name) == r;
+	const struct run *latest = r->name ? index_get(r->e->names, 0, r->name) : NULL, *ok = latest;
+
+	while (ok && ok->state != RUN_OK)
+		ok = ok->by_name;
+	return !run_is_final(r) || r == latest || r == ok;
 }
 
 /* A name leads to the latest run of that name; the ones before are chained behind it. */

@@ -8,6 +8,7 @@
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
  *   quota.c     what a user may have queued
  *   health.c    what is lacking, and what that holds up
+ *   budget.c    what these files take on the disk
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -34,6 +35,7 @@
 #include "server.h"
 #include "proto/spec.h"
 #include "store.h"
+#include "sweep.h"
 
 struct engine;
 struct run;
@@ -104,6 +106,7 @@ struct run {
 	uint32_t counts[JT_N_STATES];   /* of an ended run that is not in memory */
 	uint64_t spec_bytes;            /* of all its jobs; known while it is in memory */
 	struct quota queued;            /* what its user is charged for it */
+	int64_t out_bytes;              /* of its outputs in files */
 
 	/* in memory only while it lives, or is looked at */
 	struct arena arena;
@@ -146,6 +149,11 @@ struct engine {
 	struct conf conf;
 	const char *state_dir, *socket_path;
 	int state_fd, out_fd;
+	struct sweep *sweep;
+	int64_t out_bytes;              /* of all outputs in files */
+	struct user_bytes *out_users;
+	size_t n_out_users;
+	bool out_stuck;                 /* too many, and nothing that could go */
 	struct store *store;
 	struct server *server;
 	struct runner_link *link;
@@ -201,7 +209,7 @@ int run_read_options(struct run *r, struct spec_error *err);            /* fills
 void run_record(const struct run *r, struct store_op *op);              /* op->run for ST_RUN_SET */
 bool run_is_final(const struct run *r);
 enum run_state run_shown_state(const struct run *r);
-bool run_is_latest(const struct run *r);                                /* of its name; false without a name */
+bool run_is_needed(const struct run *r);                                /* it lives, or is the latest, or the last success, of its name */
 
 struct active *active_find(struct engine *e, uint64_t id);               /* but ENDING ones */
 struct active *active_find_attempt(struct engine *e, uint64_t id, uint32_t attempt);     /* ENDING ones too */
@@ -233,10 +241,20 @@ void disarm(struct active *a);                          /* armed ahead and not w
 int launch(struct active *a);                           /* 0: sent; -1: not now (the link is full or down, something is lacking): ask again */
 int output_open(struct active *a, int fds[2]);          /* 0, or -1 with errno */
 void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
-void output_settled(struct engine *e, uint64_t id, const struct store_attempt *at);    /* durable: drop what is packed */
+void output_settled(struct run *r, uint64_t id, const struct store_attempt *at);       /* durable: drop what is packed, count the rest */
 bool output_probe(struct engine *e);                    /* whether files for outputs can be made */
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
-void output_drop(struct engine *e, uint32_t run);
+void output_drop(struct run *r);
+void output_run_ended(struct run *r);                   /* and that is durable */
+void output_found(void *ctx, uint32_t run, int64_t bytes);      /* ctx: the engine; a folder that the sweep has come by */
+
+/* ---- budget.c ---------------------------------------------------------------------------------------------------- */
+void budget_add(struct run *r, int64_t bytes);          /* so much more is in files of its outputs */
+void budget_forget(struct run *r);                      /* its files go */
+void budget_run_ended(struct engine *e);                /* some run: what is in its files may go now */
+void budget_make_room(struct engine *e);
+uint64_t budget_output_max(const struct run *r);        /* for an attempt that starts now */
+const char *budget_trouble(const struct engine *e);     /* NULL: there is room. Else a sentence */
 
 /* ---- outcome.c ------------------------------------------------------------------------------------------------- */
 void outcome_batch(struct engine *e, struct rm_end *ends, size_t n);    /* ends by the runner, any order */

@@ -20,6 +20,12 @@ struct gap {
 	int64_t at, end;                /* at == end: there is none */
 };
 
+/* gap_kept - what is there of size bytes. */
+static inline int64_t gap_kept(const struct gap *g, int64_t size)
+{
+	return size - (g->end - g->at);
+}
+
 /* gap_read - the gap of an open file, as far as it reaches below size. None where the file system has no such attributes. */
 struct gap gap_read(int fd, int64_t size);
 

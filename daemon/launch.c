@@ -238,7 +238,7 @@ static void fill_start(struct rm_start *st, struct active *a, const struct block
 	st->grace_ms = (uint32_t)s->grace_ms;
 	st->umask = s->umask;
 	st->nice = s->nice;
-	st->output_max = a->output_max = a->run->e->conf.output_max;
+	st->output_max = a->output_max = budget_output_max(a->run);
 }
 
 int launch(struct active *a)

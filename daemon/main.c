@@ -307,6 +307,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	apply_conf(&d->e);
 	engine_limit_slots(&d->e);
 	health_watch(&d->e, d->e.conf.patience_s);
+	budget_run_ended(&d->e);
 	notify_send("READY=1");
 	engine_turn(&d->e);
 }
@@ -542,6 +543,7 @@ static int open_store(struct daemon *d)
 		log_error("%s", err.text);
 		return -1;
 	}
+	e->sweep = sweep_new(e->base, e->out_fd, output_found, e);
 	return 0;
 }
 
@@ -575,6 +577,7 @@ static void go(struct daemon *d)
 	if (!e->n_running && all_recorded(e))   /* the runner keeps an end that there was no space for */
 		runner_link_quit(e->link);
 	runner_link_flush(e->link);
+	sweep_free(e->sweep);
 	close(d->lock_fd);
 	stop_answer(e);
 	server_drain(e->server, DRAIN_MS);

@@ -173,7 +173,7 @@ static void end_durable(struct store_op *op)
 	struct run *r = a->run;
 	jt_job j = a->idx;
 
-	output_settled(e, op->id, &op->attempt);
+	output_settled(r, op->id, &op->attempt);
 	FAILPOINT("before_acknowledge_runner");
 	if (op->attempt.pid != -1)
 		runner_link_ack(e->link, op->id, a->attempt);
@@ -570,6 +570,7 @@ static void run_end_durable(struct store_op *op)
 	struct run *r = op->arg;
 
 	notice_event(e, &op->event);
+	output_run_ended(r);
 	if (run_is_final(r) && r->ended_at_us == op->run.ended_at_us)   /* not retried meanwhile */
 		notice_run_ended(r);
 }

@@ -5,7 +5,6 @@
  * The child writes straight into them. After the end empty ones are removed and small ones move into the attempt's row: a file
  * goes only when that row is durable.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "log.h"
 
 #define PACK_MAX 4096
+#define PACK_CUT_MAX 8192               /* of an output of which that is all that is kept */
 
 static void name_of(char buf[64], uint64_t id, uint32_t attempt, bool err)
 {
@@ -87,15 +87,17 @@ int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err)
 	return openat(e->out_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static char *read_small(struct engine *e, const char *name, size_t size)
+/* What is kept of an output, without its gap. */
+static char *read_kept(struct engine *e, const char *name, int64_t size, const struct gap *g)
 {
-	char *buf = xcalloc(1, size);
+	int64_t kept = gap_kept(g, size), tail = size - g->end;
+	char *buf = xcalloc(1, (size_t)kept);
 	int fd = openat(e->out_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : pread(fd, buf, size, 0);
+	bool ok = fd >= 0 && pread(fd, buf, (size_t)g->at, 0) == g->at && pread(fd, buf + g->at, (size_t)tail, g->end) == tail;
 
 	if (fd >= 0)
 		close(fd);
-	if (n == (ssize_t)size)
+	if (ok)
 		return buf;
 	free(buf);
 	return NULL;
@@ -112,9 +114,10 @@ static struct gap settle_large(struct engine *e, const struct active *a, const c
 		return g;
 	}
 	g = gap_settle(fd, a->output_max ? a->output_max : e->conf.output_max, size);
-	if (g.end > g.at && gap_punch(fd, &g) < 0)
-		log_warn("output %s: what it has beyond output_max stays: %s", name, strerror(errno));
-	close(fd);
+	if (g.end > g.at)
+		sweep_punch(e->sweep, fd, &g);
+	else
+		close(fd);
 	return g;
 }
 
@@ -129,10 +132,10 @@ static int64_t collect_one(const struct active *a, bool err, char **ret_text, st
 		return errno == ENOENT ? 0 : -1;
 	if (st.st_size == 0)
 		unlinkat(e->out_fd, name, 0);
-	else if (st.st_size <= PACK_MAX)
-		*ret_text = read_small(e, name, (size_t)st.st_size);
-	else
+	if (st.st_size > PACK_MAX)
 		*ret_gap = settle_large(e, a, name, st.st_size);
+	if (st.st_size && gap_kept(ret_gap, st.st_size) <= (ret_gap->end ? PACK_CUT_MAX : PACK_MAX))
+		*ret_text = read_kept(e, name, st.st_size, ret_gap);
 	return st.st_size;
 }
 
@@ -142,34 +145,61 @@ void output_collect(struct active *a, struct store_attempt *at)
 	at->err_bytes = collect_one(a, true, &at->err, &at->err_gap);
 }
 
-void output_settled(struct engine *e, uint64_t id, const struct store_attempt *at)
+static void unlink_packed(struct run *r, uint64_t id, uint32_t attempt, bool err)
 {
 	char name[64];
 
-	if (at->out) {
-		name_of(name, id, at->attempt, false);
-		unlinkat(e->out_fd, name, 0);
-	}
-	if (at->err) {
-		name_of(name, id, at->attempt, true);
-		unlinkat(e->out_fd, name, 0);
-	}
+	name_of(name, id, attempt, err);
+	unlinkat(r->e->out_fd, name, 0);
 }
 
-void output_drop(struct engine *e, uint32_t run)
+void output_settled(struct run *r, uint64_t id, const struct store_attempt *at)
+{
+	int64_t bytes = 0;
+
+	if (at->out)
+		unlink_packed(r, id, at->attempt, false);
+	else if (at->out_bytes > 0)
+		bytes += gap_kept(&at->out_gap, at->out_bytes);
+	if (at->err)
+		unlink_packed(r, id, at->attempt, true);
+	else if (at->err_bytes > 0)
+		bytes += gap_kept(&at->err_gap, at->err_bytes);
+	if (bytes)
+		budget_add(r, bytes);
+}
+
+void output_drop(struct run *r)
+{
+	budget_forget(r);
+	sweep_remove(r->e->sweep, r->id);
+}
+
+/* Where all outputs were packed nothing is left but the folder; retried, the run makes another one. */
+static void remove_if_empty(struct engine *e, uint32_t run)
 {
 	char dir[16];
-	DIR *d;
-	struct dirent *de;
-	int fd;
 
 	snprintf(dir, sizeof(dir), "%u", run);
-	fd = openat(e->out_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	d = fd < 0 ? NULL : fdopendir(fd);
-	while (d && (de = readdir(d)))
-		if (de->d_name[0] != '.')
-			unlinkat(dirfd(d), de->d_name, 0);
-	if (d)
-		closedir(d);
 	unlinkat(e->out_fd, dir, AT_REMOVEDIR);
+}
+
+void output_run_ended(struct run *r)
+{
+	remove_if_empty(r->e, r->id);
+	budget_run_ended(r->e);
+}
+
+/* Left by an earlier jobd. What has been written since is counted already, and may be in `bytes` as well. */
+void output_found(void *ctx, uint32_t run, int64_t bytes)
+{
+	struct engine *e = ctx;
+	struct run *r = engine_run(e, run);
+
+	if (!r)
+		sweep_remove(e->sweep, run);
+	else if (bytes > r->out_bytes)
+		budget_add(r, bytes - r->out_bytes);
+	else if (!bytes && run_is_final(r))
+		remove_if_empty(e, run);
 }

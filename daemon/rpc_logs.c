@@ -112,6 +112,16 @@ static bool may_grow(const struct follower *f)
 	       !jt_state_is_final(jt_job_state(r->sched, JOB_IDX(f->id)));
 }
 
+/* ---- gaps ---- */
+
+static void skip_gap(struct follower *f, const struct gap *g)
+{
+	if (f->offset < g->at || f->offset >= g->end)
+		return;
+	f->dropped += g->end - f->offset;
+	f->offset = g->end;
+}
+
 /* ---- from the record -------------------------------------------------------------------------------------------------------- */
 
 /* It is neither in its file nor in the record: to keep to output_total it was given up. */
@@ -120,6 +130,21 @@ static void finish_without(struct follower *f, int64_t size)
 	f->dropped = size - f->offset;
 	f->offset = size;
 	finish(f, "", 0, true);
+}
+
+/* data is what is kept: head and tail without the gap. */
+static void send_packed(struct follower *f, const char *data, int64_t size, const struct gap *g)
+{
+	size_t n = f->offset < g->at ? (size_t)(g->at - f->offset) : 0;
+
+	if (n && !f->follow) {
+		finish(f, data + f->offset, n, false);
+		return;
+	}
+	if (n)
+		call_continue(f->call, chunk_json(f, data + f->offset, n, false));
+	skip_gap(f, g);
+	finish(f, data + gap_kept(g, f->offset), (size_t)(size - f->offset), true);
 }
 
 static void recorded(struct store_op *op)
@@ -133,7 +158,7 @@ static void recorded(struct store_op *op)
 	if (!f->call)
 		follower_free(f);
 	else if (data && f->offset < size)
-		finish(f, data + f->offset, (size_t)(size - f->offset), true);
+		send_packed(f, data, size, f->err ? &at->err_gap : &at->out_gap);
 	else if (f->offset < size)
 		finish_without(f, size);
 	else
@@ -200,14 +225,6 @@ static bool open_file(struct follower *f)
 			watch_file(f);
 	}
 	return f->fd >= 0;
-}
-
-static void skip_gap(struct follower *f, const struct gap *g)
-{
-	if (f->offset < g->at || f->offset >= g->end)
-		return;
-	f->dropped += g->end - f->offset;
-	f->offset = g->end;
 }
 
 static struct gap gap_now(const struct follower *f)

@@ -73,7 +73,7 @@ struct store_attempt {
 	int64_t started_at_us, ended_at_us, wall_ns, cpu_us, maxrss_kb;
 	int64_t out_bytes, err_bytes;   /* what was written; -1: unknown */
 	struct gap out_gap, err_gap;    /* what of it was not kept */
-	char *out, *err;                /* packed outputs (small ones), owned by the op; NULL: in a file, or empty */
+	char *out, *err;                /* packed outputs (small ones), what is kept of them, owned by the op; NULL: in a file, or empty */
 	char *message;                  /* of a spawn error and such; NULL */
 };
 

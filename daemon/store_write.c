@@ -139,8 +139,8 @@ static int attempt(struct store *st, struct store_op *op)
 	put_int(&s, a->out_gap.end);
 	put_int(&s, a->err_gap.at);
 	put_int(&s, a->err_gap.end);
-	put_blob(&s, a->out, a->out ? (size_t)a->out_bytes : 0);
-	put_blob(&s, a->err, a->err ? (size_t)a->err_bytes : 0);
+	put_blob(&s, a->out, a->out ? (size_t)gap_kept(&a->out_gap, a->out_bytes) : 0);
+	put_blob(&s, a->err, a->err ? (size_t)gap_kept(&a->err_gap, a->err_bytes) : 0);
 	return stmt_run(&s);
 }
 

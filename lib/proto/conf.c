@@ -31,6 +31,8 @@ static const struct key keys[] = {
 	{ "admin_group", TEXT, AT(admin_group), 0, 0 },
 	{ "log_level", LEVEL, AT(log_level), 0, 0 },
 	{ "output_max", SIZE, AT(output_max), 4096, (uint64_t)1 << 50 },
+	{ "output_total", SIZE, AT(output_total), 0, (uint64_t)1 << 60 },
+	{ "output_per_user", SIZE, AT(output_per_user), 0, (uint64_t)1 << 60 },
 	{ "max_sessions", UINT, AT(max_sessions), 1, 1000000 },
 	{ "max_sessions_per_uid", UINT, AT(max_sessions_per_uid), 1, 1000000 },
 	{ "max_jobs_per_uid", UINT, AT(max_jobs_per_uid), 1, UINT32_MAX },
@@ -77,7 +79,7 @@ const char *conf_log_level_name(enum conf_log_level level)
 void conf_init(struct conf *c)
 {
 	*c = (struct conf){
-		.socket_mode = 0600, .log_level = CONF_LOG_INFO, .output_max = (uint64_t)64 << 20,
+		.socket_mode = 0600, .log_level = CONF_LOG_INFO, .output_max = (uint64_t)64 << 20, .output_total = (uint64_t)10 << 30,
 		.max_sessions = 1000, .max_sessions_per_uid = 64, .max_jobs_per_uid = 5000000,
 		.max_bytes_per_uid = (uint64_t)4 << 30, .patience_s = 10, .retain_days = 30, .retain_runs = 1000, .retain_backups = 3,
 	};

@@ -20,6 +20,8 @@ struct conf {
 	char *admin_group;              /* NULL: not given */
 	enum conf_log_level log_level;  /* info */
 	uint64_t output_max;            /* bytes; 64 MiB */
+	uint64_t output_total;          /* bytes; 0: no limit; 10 GiB */
+	uint64_t output_per_user;       /* bytes; 0: no limit; 0 */
 	uint32_t max_sessions;          /* 1000 */
 	uint32_t max_sessions_per_uid;  /* 64 */
 	uint32_t max_jobs_per_uid;      /* that have not ended; 5,000,000 */

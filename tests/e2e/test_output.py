@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What is kept of what a job writes: byte for byte, head and tail of too much, and never more than configured on the disk."""
 import base64
+import fcntl
 import json
 import math
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -46,7 +48,27 @@ class Pieces:
         return b"".join(b for _, b in self.data)
 
 
-class Output(Case):
+class Folder:
+    """Wakes us when a name in it goes: SIGIO, which is blocked and taken by hand."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.fcntl(self.fd, fcntl.F_NOTIFY, fcntl.DN_RENAME | fcntl.DN_DELETE | fcntl.DN_MULTISHOT)
+        return self
+
+    def wait_until_gone(self, name):
+        while os.path.lexists(os.path.join(self.path, name)):
+            assert signal.sigtimedwait({signal.SIGIO}, kit.PATIENCE), "%s stays" % name
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+
+class Writer(Case):
     config = "slots = 4\nlog_level = warning\noutput_max = %d\n" % MAX
 
     def setUp(self):
@@ -65,6 +87,17 @@ class Output(Case):
             reply = self.call("Logs", run=run, path=path, stream=stream, offset=got.offset)
             got.take(reply)
             eof = reply["eof"]
+        return got
+
+    def follow(self, run, path):
+        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
+        follow.send("org.jobd.Logs", {"run": run, "path": path, "stream": "out", "follow": True}, more=True)
+        got, eof = Pieces(), False
+        while not eof:
+            reply = follow.receive()["parameters"]
+            got.take(reply)
+            eof = reply["eof"]
+        follow.close()
         return got
 
     def ran(self, job, path="j"):
@@ -89,6 +122,8 @@ class Output(Case):
         for offset, data in got.data:
             self.assertEqual(data, expected(self.pattern, offset, len(data)), "at %d" % offset)
 
+
+class Output(Writer):
     # ---- sizes ----
 
     def test_every_byte_of_what_is_not_too_much(self):
@@ -178,14 +213,7 @@ class Output(Case):
 
     def test_it_is_followed_across_the_gap(self):
         run = self.submit({"j": self.writer(1000)})
-        follow = varlink.Connection(self.d.socket, kit.PATIENCE)
-        self.addCleanup(follow.close)
-        follow.send("org.jobd.Logs", {"run": run, "path": "j", "stream": "out", "follow": True}, more=True)
-        got, eof = Pieces(), False
-        while not eof:
-            reply = follow.receive()["parameters"]
-            got.take(reply)
-            eof = reply["eof"]
+        got = self.follow(run, "j")
         self.assertEqual(got.offset, 1000 * len(self.pattern))
         self.assertLessEqual(got.offset - sum(n for _, n in got.gaps), 1000 * len(self.pattern))
         self.assert_pieces_are_what_was_written(got)
@@ -239,6 +267,96 @@ class Output(Case):
         os.close(master)
         process.wait(kit.PATIENCE)
         return got
+
+
+
+class Budget(Writer):
+    """The outputs of a run are 200,000 bytes here: there is room for those of five."""
+    config = Writer.config + "output_total = 1000000\n"
+    full = "output_total"
+
+    def write(self, name=None, shell="head -c 200000 %s", **more):
+        run = self.submit({"j": shell % self.pattern_file}, **dict({"name": name} if name else {}, **more))
+        self.wait(run)
+        self.call("List")               # after the records of all that: a run's end has been dealt with
+        return run
+
+    def has(self, run):
+        got = self.read(run, "j")
+        if got.gaps:
+            self.assertEqual((got.all(), got.gaps), (b"", [(0, 200000)]))
+            return False
+        self.assertEqual(got.all(), self.pattern[:200000])
+        return True
+
+    def test_the_oldest_outputs_go_and_the_records_stay(self):
+        runs = [self.write() for _ in range(8)]
+        self.assertEqual([self.has(r) for r in runs], [False] * 4 + [True] * 4)
+        self.assertLess(self.on_disk(), 1000000)
+        self.assertEqual(self.call("Get", run=runs[0], path="j")["attempts"][0]["out_bytes"], 200000)
+        self.assertIn("200000 bytes of its stdout were not kept", self.d.jobctl("logs", runs[0] + "/j").stderr)
+
+    def test_the_last_success_and_the_latest_run_of_a_name_keep_theirs(self):
+        ok = self.write("nightly")
+        bad = [self.write("nightly", "head -c 200000 %s; false") for _ in range(2)]
+        runs = [self.write() for _ in range(5)]
+        self.assertEqual([self.has(r) for r in [ok] + bad], [True, False, True])
+        self.assertEqual([self.has(r) for r in runs], [False] * 3 + [True] * 2)
+
+    def test_when_nothing_can_go_jobs_run_on_and_little_of_theirs_is_kept(self):
+        for i in range(5):
+            self.write("name-%d" % i)
+        self.assertIn(self.full, self.call("Stats")["message"])
+        run = self.write("one-more")
+        attempt = self.call("Get", run=run, path="j")["attempts"][0]
+        self.assertEqual((attempt["reason"], attempt["exit_code"], attempt["out_dropped"]), ("exit", 0, 200000 - 8192))
+        got = self.read(run, "j")
+        self.assertEqual(got.all(), self.pattern[:4096] + self.pattern[200000 - 4096:200000])
+        self.assertEqual(self.follow(run, "j").all(), got.all())
+        self.assertFalse(os.path.exists(os.path.join(self.d.state, "out", run)))
+        self.call("Remove", run="name-0")
+        self.call("Remove", run="one-more")
+        self.write("small", "echo %s")
+        self.assertIsNone(self.call("Stats").get("message"))
+        self.assertTrue(self.has(self.write("another")))
+
+    def test_what_an_earlier_jobd_left_is_counted_and_what_belongs_to_nothing_goes(self):
+        runs = [self.write() for _ in range(4)]
+        out = os.path.join(self.d.state, "out")
+        os.mkdir(os.path.join(out, "999"))
+        os.mkdir(os.path.join(out, ".gone-998.1"))
+        for orphan in ("999/0.1.out", ".gone-998.1/0.1.out"):
+            with open(os.path.join(out, orphan), "w", encoding="ascii") as f:
+                f.write("x")
+        self.d.kill()
+        with Folder(out) as folder:
+            self.d.start()
+            folder.wait_until_gone("999")
+            folder.wait_until_gone(".gone-998.1")
+        self.connect()
+        runs += [self.write() for _ in range(3)]
+        self.assertEqual([self.has(r) for r in runs], [False] * 3 + [True] * 4)
+
+    def test_a_run_of_very_many_files_is_removed_behind_the_scenes(self):
+        n = 20000
+        run = self.write()
+        folder = os.path.join(self.d.state, "out", run)
+        for i in range(n):
+            os.close(os.open(os.path.join(folder, "%d.1.out" % (i + 1)), os.O_CREAT | os.O_WRONLY, 0o600))
+        before = time.monotonic()
+        self.call("Remove", run=run)
+        self.call("Stats")
+        took = time.monotonic() - before
+        self.assertFalse(os.path.exists(folder))
+        print("removed after %.1f ms; %d files left then" % (took * 1e3, len(self.files())))
+        self.assertEqual(self.d.stop(), 0)
+        self.d.start()
+        self.connect()
+
+
+class PerUser(Budget):
+    config = Writer.config + "output_per_user = 1000000\n"
+    full = "output_per_user"
 
 
 if __name__ == "__main__":

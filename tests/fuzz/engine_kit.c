@@ -109,6 +109,7 @@ static void start_store_and_runner(void)
 	must(e.store && recover(&e, &err) == 0);
 	e.link = runner_link_new(e.base, &lo);
 	must(recover_jobs(&e, &err) == 0 && store_start(e.store, e.base, &err) == 0);
+	e.sweep = sweep_new(e.base, e.out_fd, output_found, &e);
 	while (!e.ready)
 		event_base_loop(e.base, EVLOOP_ONCE);
 }
