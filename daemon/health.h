@@ -4,7 +4,7 @@
  * logged once, stands in Stats and in systemd's STATUS=, and ends by itself when a look every quarter of a second finds it gone.
  *
  *   disk-full    the database has no room: no submission is taken, nothing is started; ends wait in the runner if need be
- *   outputs      the files for a job's output can not be made (disk, descriptors): nothing is started
+ *   outputs      what a job needs can not be opened, as the files for its output (disk, descriptors): nothing is started
  *   runner       it does not answer: nothing is started (nor twice: what it was told stands until it says otherwise)
  *   fork         it can not make processes: starts wait 10 ms, and twice as long each time up to 1 s
  *   descriptors  none is free: connections wait

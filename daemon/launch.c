@@ -217,6 +217,14 @@ static void failed_here(struct active *a, int code, int stage)
 	outcome_batch(a->run->e, &end, 1);
 }
 
+/* For want of something that is not the job's to have: it waits. */
+static int lacking(struct engine *e, const char *what)
+{
+	health_begin(e, TROUBLE_OUTPUTS, "%s (%s): %s; jobs wait until they can", what, e->state_dir, strerror(errno));
+	errno = EAGAIN;
+	return -1;
+}
+
 static void fill_start(struct rm_start *st, struct active *a, const struct block *argv, const struct block *env)
 {
 	const struct spec_job *s = a->spec;
@@ -256,11 +264,8 @@ int launch(struct active *a)
 		errno = EAGAIN;
 		return -1;
 	}
-	if (open_fds(a, &st) < 0) {             /* for want of something that is not the job's to have: it waits */
-		health_begin(e, TROUBLE_OUTPUTS, "files for outputs cannot be made in %s/out: %s; jobs wait until they can", e->state_dir, strerror(errno));
-		errno = EAGAIN;
-		return -1;
-	}
+	if (open_fds(a, &st) < 0)
+		return lacking(e, "files for outputs cannot be made");
 	argv_of(&argv, a->spec);
 	env_of(&env, a);
 	env_address(&env, a);
@@ -275,10 +280,10 @@ int launch(struct active *a)
 		e->n_starts++;
 		return 0;
 	}
-	if (err != EAGAIN && err != ENOTCONN) {
+	if (err == E2BIG) {
 		failed_here(a, err, RM_AT_EXEC);
 		return 0;
 	}
 	errno = err;
-	return -1;
+	return err == EAGAIN || err == ENOTCONN ? -1 : lacking(e, "orders to the runner cannot be made");
 }

@@ -30,19 +30,16 @@ static int notify_address(const char *name, struct sockaddr_un *ret)
 	return (int)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
+/* The socket stays: the watchdog is to be fed when there are no descriptors left, too. One thread says things. */
 static int send_to(const struct sockaddr_un *addr, int addr_len, const char *text, size_t len)
 {
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int saved;
-	ssize_t n;
+	static int fd = -1;
 
 	if (fd < 0)
+		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		return -1;
-	n = sendto(fd, text, len, MSG_NOSIGNAL, (const struct sockaddr *)addr, (socklen_t)addr_len);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return n < 0 ? -1 : 0;
+	return sendto(fd, text, len, MSG_NOSIGNAL, (const struct sockaddr *)addr, (socklen_t)addr_len) < 0 ? -1 : 0;
 }
 
 int notify_send(const char *fmt, ...)

@@ -28,7 +28,8 @@ void store_raise(atomic_uint_fast64_t *max, int64_t value)
 /* Crash-only: nothing that is not committed was acknowledged, and the next start recovers. No handlers, no flushing. */
 void store_die(struct store *st, const char *what)
 {
-	log_error("%s: %s: %s (%d; %s); nothing more is acknowledged, ending", st->path, what, sqlite3_errmsg(st->db),
+	log_error("%s: %s: %s (%d; %s); nothing more is acknowledged, ending: see that its disk is well, then start jobd again; what was "
+		  "acknowledged is there, and the runner keeps the ends of jobs", st->path, what, sqlite3_errmsg(st->db),
 		  sqlite3_extended_errcode(st->db), strerror(st->failed_errno));
 	_exit(EXIT_FAILURE);
 }

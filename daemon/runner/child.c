@@ -341,6 +341,11 @@ static int start(struct spawn *s, struct child *ret)
 }
 #endif
 
+enum rm_how child_how(int code)
+{
+	return code == EAGAIN || code == ENOMEM || code == EMFILE || code == ENFILE ? RM_AGAIN : RM_SPAWN;
+}
+
 int child_spawn(const struct child_base *b, const struct order *o, const struct user_ids *ids, int cage_fd, struct child *ret,
 		struct child_error *err)
 {
@@ -348,14 +353,12 @@ int child_spawn(const struct child_base *b, const struct order *o, const struct 
 	struct child c;
 
 	if (start(&s, &c) < 0) {
-		bool scarce = errno == EAGAIN || errno == ENOMEM || errno == EMFILE || errno == ENFILE;
-
-		*err = (struct child_error){.how = scarce ? RM_AGAIN : RM_SPAWN, .stage = RM_AT_FORK, .code = errno};
+		*err = (struct child_error){.how = child_how(errno), .stage = RM_AT_FORK, .code = errno};
 		return -1;
 	}
 	if (s.fault.code) {
 		reap(&c);
-		*err = (struct child_error){.how = RM_SPAWN, .stage = (enum rm_stage)s.fault.stage, .code = s.fault.code};
+		*err = (struct child_error){.how = child_how(s.fault.code), .stage = (enum rm_stage)s.fault.stage, .code = s.fault.code};
 		return -1;
 	}
 	*ret = c;

@@ -40,6 +40,12 @@ struct child_error {
 };
 
 /*
+ * child_how - RM_AGAIN or RM_SPAWN, by the errno with which a start failed. What was lacking is no fault of the job, wherever it was
+ * met: a user who may have no more processes is told so by setresuid or execve (and the job has then not run as somebody else). ETXTBSY is a fault: nothing here has programs open for writing, so who has may have it long.
+ */
+enum rm_how child_how(int code);
+
+/*
  * child_spawn - start the order's command as a session of its own, in the control group whose directory is open as cage_fd (-1: in ours).
  * Returns 0 once it has executed. -1: nothing runs, nothing is left
  * to reap, *err says why. Every signal must be blocked in the calling thread and have its default action in the process, so that

@@ -153,8 +153,6 @@ int listen_accept(const struct listener *l, uid_t allow_uid, uid_t *ret_uid)
 		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		if (errno != EAGAIN)
-			log_warn("accept: %s", strerror(errno));
 		return -1;
 	}
 }

@@ -32,6 +32,7 @@
 #define FDS_A_START 3           /* stdout, stderr, stdin: until it has been spawned; then a job has its pidfd alone */
 #define FDS_OF_OURS 96          /* sockets, workers, a packet's descriptors */
 #define FDS_RESERVED (FDS_OF_OURS + 2 * QUEUE_MAX * FDS_A_START)        /* a packet more may come than the queue is to hold */
+#define ACCEPT_PAUSE_MS 250
 #define LEAVE_PATIENCE_S 5      /* for the last acknowledgements, once everything has been ended */
 
 struct options {
@@ -296,9 +297,10 @@ static void loop(struct runner *r, long idle_exit_s)
 
 		if (patience >= 0 && left <= 0)
 			return;
-		n = epoll_wait(r->epoll, ev, EVENTS_A_TURN, patience < 0 ? -1 : (int)left * 1000);
+		n = epoll_wait(r->epoll, ev, EVENTS_A_TURN, r->accept_paused ? ACCEPT_PAUSE_MS : patience < 0 ? -1 : (int)left * 1000);
 		if (n < 0 && errno != EINTR)
 			log_die("epoll_wait: %s", strerror(errno));
+		peer_accept_again(r);
 		if (n > 0) {
 			turn(r, ev, n);
 			idle_since = now_s();

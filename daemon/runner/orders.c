@@ -65,7 +65,7 @@ void orders_start(struct runner *r, struct rm_start *st)
 	if (a->output_max)
 		a->outputs = outputs_identify(o->fds);
 	a->record = kept_take(&r->kept);
-	if (r->stopping || r->n_running >= r->capacity) {
+	if (r->stopping || st->fds_lost || r->n_running >= r->capacity) {
 		refuse(r, a, r->stopping ? ESHUTDOWN : EMFILE);
 		return;
 	}

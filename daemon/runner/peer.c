@@ -240,4 +240,14 @@ void peer_accept(struct runner *r, struct source *s, uint32_t events)
 		make_room(r);
 		add_conn(r, fd, uid);
 	}
+	if (errno == EAGAIN || r->accept_paused)
+		return;
+	log_warn("connections wait: accept: %s", strerror(errno));
+	r->accept_paused = epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->listener.fd, NULL) == 0;
+}
+
+void peer_accept_again(struct runner *r)
+{
+	if (r->accept_paused && watch_source(r, &r->accept_source) == 0)
+		r->accept_paused = false;
 }

@@ -49,6 +49,7 @@ struct runner {
 	uid_t allow_uid;
 	struct policy policy;
 	struct source accept_source, mail_source, signal_source;
+	bool accept_paused;             /* it failed: what waits there would wake the loop for ever */
 
 	uint8_t runner_id[16], boot_id[16];
 	uint32_t capacity;
@@ -81,6 +82,8 @@ struct runner {
 
 /* peer.c */
 void peer_accept(struct runner *r, struct source *s, uint32_t events);
+/* peer_accept_again - after a pause. */
+void peer_accept_again(struct runner *r);
 /* peer_drop - close the connection (NULL: none) and log why; its memory lives on until peer_bury. */
 void peer_drop(struct runner *r, struct conn *c, const char *why);
 /* peer_bury - free what was closed in this turn. */

@@ -264,7 +264,7 @@ static int spawn(struct worker *w, struct attempt *a, struct child_error *err)
 			user_ids_done(&ids);
 	}
 	if (rc) {
-		*err = (struct child_error){.how = RM_SPAWN, .stage = RM_AT_USER, .code = rc};
+		*err = (struct child_error){.how = child_how(rc), .stage = RM_AT_USER, .code = rc};
 		return -1;
 	}
 	a->started_ns = now_ns(CLOCK_MONOTONIC);

@@ -457,6 +457,11 @@ static int start_fds(struct rm_start *st, const int fds[RM_FDS_MAX])
 {
 	int n = st->stdin_kind == RM_STDIN_FD ? 3 : 2;
 
+	st->fds_lost = fds[0] == RM_FDS_LOST;
+	if (st->fds_lost) {
+		memset(st->fds, -1, sizeof(st->fds));
+		return 0;
+	}
 	memcpy(st->fds, fds, sizeof(st->fds));
 	for (int i = 0; i < RM_FDS_MAX; i++)
 		if ((fds[i] >= 0) != (i < n))
@@ -579,8 +584,8 @@ void rm_unmap(struct rm_map *m)
 	*m = (struct rm_map){0};
 }
 
-/* Collects passed descriptors; more than fit cannot arrive, the kernel cuts them off and says MSG_CTRUNC. */
-static void take_fds(struct msghdr *mh, int fds[RM_FDS_MAX])
+/* Collects passed descriptors; more than fit cannot arrive, the kernel cuts them off and says MSG_CTRUNC. Returns how many. */
+static size_t take_fds(struct msghdr *mh, int fds[RM_FDS_MAX])
 {
 	size_t n = 0, len;
 
@@ -593,6 +598,16 @@ static void take_fds(struct msghdr *mh, int fds[RM_FDS_MAX])
 		for (size_t i = 0; i < len && n < RM_FDS_MAX; i++)
 			memcpy(&fds[n++], CMSG_DATA(cm) + i * sizeof(int), sizeof(int));
 	}
+	return n;
+}
+
+static void close_fds(int fds[RM_FDS_MAX])
+{
+	for (int i = 0; i < RM_FDS_MAX; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
 }
 
 ssize_t rm_recv(int sock, void *buf, size_t cap, int fds[RM_FDS_MAX])
@@ -603,6 +618,7 @@ ssize_t rm_recv(int sock, void *buf, size_t cap, int fds[RM_FDS_MAX])
 	} control;
 	struct iovec iov = {.iov_base = buf, .iov_len = cap};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf)};
+	size_t n_fds;
 	ssize_t n;
 
 	for (int i = 0; i < RM_FDS_MAX; i++)
@@ -612,13 +628,13 @@ ssize_t rm_recv(int sock, void *buf, size_t cap, int fds[RM_FDS_MAX])
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
-	take_fds(&mh, fds);
+	n_fds = take_fds(&mh, fds);
 	if (!(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return n;
-	for (int i = 0; i < RM_FDS_MAX; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-		fds[i] = -1;
+	close_fds(fds);
+	if (!(mh.msg_flags & MSG_TRUNC) && n_fds < RM_FDS_MAX) {        /* there was room for more: the process may not have them */
+		fds[0] = RM_FDS_LOST;
+		return n;
 	}
 	errno = EPROTO;
 	return -1;

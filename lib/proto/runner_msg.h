@@ -20,6 +20,7 @@
 #ifndef RUNNER_MSG_H
 #define RUNNER_MSG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@
 #define RM_PACKET_MAX 65536
 #define RM_START_MAX (1024 * 1024)      /* body of a START in a memfd */
 #define RM_FDS_MAX 4
+#define RM_FDS_LOST (-2)
 
 enum rm_type { RM_HELLO = 1, RM_WELCOME, RM_INVENTORY, RM_READY, RM_START, RM_STARTED, RM_ENDED, RM_ACK, RM_KILL, RM_PING, RM_PONG, RM_QUIT };
 
@@ -37,7 +39,8 @@ enum rm_how {
 	RM_EXIT,                /* code = exit status */
 	RM_SIGNAL,              /* code = signal number */
 	RM_SPAWN,               /* never executed: code = errno, stage says where */
-	RM_AGAIN,               /* could not be forked for want of a resource (EAGAIN, ENOMEM, EMFILE): not an attempt; code = errno */
+	RM_AGAIN,               /* did not begin for want of a resource (EAGAIN, ENOMEM, EMFILE, ENFILE): not an attempt; code = errno.
+				 * At RM_AT_FORK anybody would have met it; later it may concern the job's user alone */
 };
 enum rm_stage { RM_AT_NONE, RM_AT_FORK, RM_AT_STDIN, RM_AT_CWD, RM_AT_USER, RM_AT_LIMITS, RM_AT_EXEC };
 
@@ -115,6 +118,7 @@ struct rm_start {
 	uint32_t stdin_kind;
 	uint64_t output_max;            /* bytes of stdout + stderr each; 0: no cap */
 	int fds[RM_FDS_MAX];            /* stdout, stderr, [stdin]; -1 none. Decode: owned by the caller */
+	bool fds_lost;                  /* decode: they did not arrive, as the receiver may have no more; all are -1 */
 };
 
 struct rm_msg {
@@ -148,7 +152,8 @@ int rm_send(int sock, struct rm_packet *p);
 
 /*
  * rm_recv - receive one packet. Returns its length, 0 at end of file, -1 with errno. Descriptors (at most RM_FDS_MAX, close-on-exec) go to
- * fds, unused ones -1; more than that, or a truncated packet: EPROTO, nothing is kept open.
+ * fds, unused ones -1; more than that, or a truncated packet: EPROTO, nothing is kept open. Where the process has no descriptor left for them,
+ * fds[0] is RM_FDS_LOST: rm_next then tells a START without any (one in a memfd is malformed, for its body was one of them).
  * rm_next - cut the next message off a received packet. *pos starts at 0. 1: *ret is set; 0: no more; -1: malformed (EPROTO).
  * A START in a memfd is mapped: *ret_map, to be freed with rm_unmap when its strings are done with.
  */
