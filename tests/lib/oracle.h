@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define ORACLE_MAX 64
+#define ORACLE_MAX 256
 
 enum oracle_outcome { O_OK, O_WARN, O_SKIP, O_FAIL, O_CANCELLED };   /* the last: before it began */
 enum oracle_when { O_ON_SUCCESS, O_ON_FAILURE, O_ON_FINISHED };

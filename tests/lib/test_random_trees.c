@@ -10,7 +10,9 @@
 #include "jobtree.h"
 #include "oracle.h"
 
-#define SEEDS 4000
+#define SEEDS 4000              /* for each of the eight stories */
+#define SEEDS_SOAK 125000
+#define BIG_EVERY 64            /* trees of up to 250 jobs */
 
 static uint64_t seed_now, state;
 static int64_t now;
@@ -83,7 +85,7 @@ static void make_edges(void)
 static void make_tree(bool edges, bool failures)
 {
 	memset(&o, 0, sizeof(o));
-	for (unsigned want = 1 + pick(30); want > 0; want--) {
+	for (unsigned want = 1 + pick(seed_now % BIG_EVERY ? 30 : 250); want > 0; want--) {
 		char path[64];
 		make_path(path);
 		if (has(path))
@@ -194,7 +196,8 @@ static void begin_with(bool edges, enum jt_mode as)
 static void each_seed(void (*story)(void))
 {
 	const char *one = getenv("JOBTREE_SEED");
-	uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : SEEDS;
+	uint64_t seeds = getenv("JOBD_SOAK") ? SEEDS_SOAK : SEEDS;
+	uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : seeds;
 	for (seed_now = first; seed_now <= last; seed_now++) {
 		state = seed_now * 0x9e3779b97f4a7c15u;
 		story();
@@ -435,7 +438,7 @@ int main(void)
 {
 	Suite *suite = suite_create("random trees");
 	TCase *t = tcase_create("against the oracle");
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, getenv("JOBD_SOAK") ? 3600 : 120);
 	tcase_add_test(t, a_tree_runs_as_the_closed_form_says);
 	tcase_add_test(t, so_it_does_with_after_and_when);
 	tcase_add_test(t, a_restart_in_between_changes_nothing);
