@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libjobtree, maps - one C function over a stream of items that may never end: on N threads, at most W items held, in order or as they come.
+ * libjobtree, maps - one C function, or one command, over a stream of items that may never end: on N threads, at most W items held, in order
+ * or as they come.
  *
  *	source --next()--> window of W: waiting, running on N threads, finished --jt_map_next()--> you
  *
@@ -26,6 +27,7 @@
 #define JOBTREE_MAP_H
 
 #include "jobtree.h"
+#include "jobtree_args.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -100,6 +102,34 @@ struct jt_work {
 	void *arg;
 };
 
+/*
+ * A command as work: each call starts a process, in a process group of its own, and its output is what the process wrote.
+ *
+ * Items are bytes: `data` and `len`, no NUL within an argument. With `tuples` they are what jt_zip makes: {1} is the part of the first source.
+ * Descriptors of the program reach the process only if they lack FD_CLOEXEC. Standard error is the program's.
+ * The output is as many bytes as were written to standard output until the process ended and nobody held it open any more.
+ * status  0 .. 255: exited so. JT_COMMAND_SIGNAL + n: killed by signal n. Below 0, an errno: -E2BIG, -ENOENT, -EACCES ... could not be
+ *         started; -ETIMEDOUT; -EFBIG: more output than output_max; -ECANCELED: ended by a stop of the map; -ENOMEM, -EMFILE ... ours.
+ * A process that has to end (timeout, too much output, JT_MAP_NOW, jt_map_free, the deadline) gets SIGTERM, with its group, and SIGKILL after
+ * grace_ns; what left the group is not followed. So a map of commands is freed in grace_ns and a moment, whatever runs.
+ */
+#define JT_COMMAND_SIGNAL 256
+
+enum jt_command_stdin { JT_COMMAND_NO_STDIN, JT_COMMAND_ITEM_ON_STDIN };
+
+struct jt_command {                       /* {.template = t} is a good choice */
+	const struct jt_template *template;
+	char *const *envp;                /* NULL: the program's. PATH is looked up in the program's */
+	enum jt_command_stdin input;      /* the item on standard input and not in the arguments; else that is /dev/null */
+	bool tuples;
+	size_t output_max;                /* bytes of one process; 0: no limit */
+	int64_t timeout_ns;               /* of one attempt; 0: none */
+	int64_t grace_ns;                 /* 0: 10 s */
+	uint32_t threads;                 /* for {threads} */
+};
+/* jt_command_work - all of c, and what it points to, is borrowed until jt_map_free. Cost: a spawn, a pipe, three descriptors an item. */
+struct jt_work jt_command_work(const struct jt_command *c);
+
 /* ---- maps -------------------------------------------------------------------------------------------------------- */
 
 enum jt_map_order { JT_MAP_ORDERED, JT_MAP_UNORDERED };
@@ -166,6 +196,7 @@ enum jt_map_stop_how { JT_MAP_DRAIN, JT_MAP_NOW };
 void jt_map_stop(struct jt_map *m, enum jt_map_stop_how how);
 void jt_map_stop_async(struct jt_map *m);
 bool jt_map_stopping(const struct jt_map *m);             /* for long runs to look at: JT_MAP_NOW, jt_map_free, or the deadline is over */
+int jt_map_stop_fd(const struct jt_map *m);               /* for runs that poll: readable from then on. Not to be read or closed */
 
 /* The errno (positive) with which the source ended; 0: none so far. */
 int jt_map_source_error(struct jt_map *m);

@@ -40,6 +40,7 @@ struct jt_map {
 	int64_t deadline_ns;            /* of the clock; JT_NEVER */
 	int wake_fd;                    /* eventfd: the thread of the source looks up */
 	atomic_int ready_fd;            /* timerfd, -1 until it is asked for; see ready_set */
+	int stop_fd;                    /* timerfd: readable when what runs should come to its end */
 	atomic_bool stop_asked;         /* by a signal handler */
 	atomic_bool stopping;           /* what runs should come to its end */
 	sem_t result_there;
@@ -130,6 +131,7 @@ static void stop(struct jt_map *m, int how)
 	jti_course_stop(&m->course, how);
 	if (!jti_course_starts(&m->course)) {
 		atomic_store(&m->stopping, true);
+		ready_set(m, m->stop_fd, true);
 		pthread_cond_broadcast(&m->work_there);
 	}
 	wake_source(m);
@@ -160,11 +162,17 @@ void jt_map_stop_async(struct jt_map *m)
 	int saved = errno, fd = atomic_load(&m->ready_fd);
 	atomic_store(&m->stop_asked, true);
 	sem_post(&m->result_there);
+	ready_set(m, m->stop_fd, true);
 	if (fd >= 0)
 		ready_set(m, fd, true);
 	ssize_t r = write(m->wake_fd, &one, sizeof(one));
 	(void)r;                        /* EAGAIN: it was woken often enough */
 	errno = saved;
+}
+
+int jt_map_stop_fd(const struct jt_map *m)
+{
+	return m->stop_fd;
 }
 
 bool jt_map_stopping(const struct jt_map *m)
@@ -481,10 +489,13 @@ static struct jt_map *map_new(const struct jt_map_opts *opts, struct jt_error *e
 	atomic_init(&m->ready_fd, -1);
 	init_locks(m);
 	m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->stop_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (m->stop_fd >= 0)
+		ready_set(m, m->stop_fd, false);
 	m->workers = calloc(opts->threads, sizeof(*m->workers));
-	if (jti_window_init(&m->window, opts->window, opts->order) == 0 && m->workers && m->wake_fd >= 0)
+	if (jti_window_init(&m->window, opts->window, opts->order) == 0 && m->workers && m->wake_fd >= 0 && m->stop_fd >= 0)
 		return m;
-	if (m->wake_fd < 0)
+	if (m->wake_fd < 0 || m->stop_fd < 0)
 		jti_fail(err, JT_ELIMIT, JT_NONE, "map: no descriptor left");
 	else
 		jti_fail(err, JT_ENOMEM, JT_NONE, "map: out of memory for a window of %u items", opts->window);
@@ -536,6 +547,8 @@ void jt_map_free(struct jt_map *m)
 	sem_destroy(&m->result_there);
 	if (m->wake_fd >= 0)
 		close(m->wake_fd);
+	if (m->stop_fd >= 0)
+		close(m->stop_fd);
 	if (m->ready_fd >= 0)
 		close(m->ready_fd);
 	free(m->workers);
