@@ -7,6 +7,7 @@
  * Counted are the outputs of attempts that have ended. Those that run may have up to output_max each besides.
  */
 #include "engine.h"
+#include "health.h"
 #include "log.h"
 
 #define KEPT_WHEN_FULL 8192             /* of each output: so much goes into the attempt's row */
@@ -14,7 +15,6 @@
 struct user_bytes {
 	uid_t uid;
 	int64_t bytes;
-	bool full;                      /* as it was said last */
 };
 
 /* The users of a machine are few. */
@@ -66,17 +66,32 @@ static void give_up(struct run *r)
 	count(r, -r->out_bytes);
 }
 
-void budget_make_room(struct engine *e)
+static void give_up_the_oldest(struct engine *e)
 {
-	if (!somebody_is_full(e))
-		return;
 	for (uint32_t i = 0; i < e->n_runs_cap; i++) {
 		struct run *r = e->runs[i];
 
 		if (r && r->out_bytes && is_full_for(e, r->uid) && !run_is_needed(r))
 			give_up(r);
 	}
+}
+
+static void tell(struct engine *e)
+{
+	if (!e->out_stuck)
+		health_end(e, TROUBLE_BUDGET);
+	else
+		health_begin(e, TROUBLE_BUDGET, "outputs %s have reached output_%s (jobd.conf), and none may go: of further ones %d KiB each are kept; "
+			     "`jobctl rm` makes room", all_is_full(e) ? "of all" : "of a user", all_is_full(e) ? "total" : "per_user",
+			     KEPT_WHEN_FULL / 1024);
+}
+
+void budget_make_room(struct engine *e)
+{
+	if (somebody_is_full(e))
+		give_up_the_oldest(e);
 	e->out_stuck = somebody_is_full(e);
+	tell(e);
 }
 
 void budget_add(struct run *r, int64_t bytes)
@@ -89,35 +104,12 @@ void budget_add(struct run *r, int64_t bytes)
 void budget_forget(struct run *r)
 {
 	count(r, -r->out_bytes);
-	r->e->out_stuck = false;
-}
-
-void budget_run_ended(struct engine *e)
-{
-	e->out_stuck = false;
-	budget_make_room(e);
+	budget_make_room(r->e);
 }
 
 uint64_t budget_output_max(const struct run *r)
 {
-	struct engine *e = r->e;
-	struct user_bytes *u = user_of(e, r->uid);
-	bool full = is_full_for(e, r->uid);
-	uint64_t max = e->conf.output_max;
+	uint64_t max = r->e->conf.output_max;
 
-	if (full && !u->full)
-		log_warn("outputs of user %u: output_%s is reached, and nothing older can go: of each output %d bytes are kept from now on",
-			 (unsigned)u->uid, all_is_full(e) ? "total" : "per_user", KEPT_WHEN_FULL);
-	else if (!full && u->full)
-		log_info("outputs of user %u: there is room again", (unsigned)u->uid);
-	u->full = full;
-	return full && max > KEPT_WHEN_FULL ? KEPT_WHEN_FULL : max;
-}
-
-const char *budget_trouble(const struct engine *e)
-{
-	if (!somebody_is_full(e))
-		return NULL;
-	return all_is_full(e) ? "outputs have reached output_total: of further ones 8 KiB each are kept; `jobctl rm` makes room"
-			      : "the outputs of a user have reached output_per_user: of that user's further ones 8 KiB each are kept; `jobctl rm` makes room";
+	return is_full_for(r->e, r->uid) && max > KEPT_WHEN_FULL ? KEPT_WHEN_FULL : max;
 }

@@ -251,10 +251,8 @@ void output_found(void *ctx, uint32_t run, int64_t bytes);      /* ctx: the engi
 /* ---- budget.c ---------------------------------------------------------------------------------------------------- */
 void budget_add(struct run *r, int64_t bytes);          /* so much more is in files of its outputs */
 void budget_forget(struct run *r);                      /* its files go */
-void budget_run_ended(struct engine *e);                /* some run: what is in its files may go now */
-void budget_make_room(struct engine *e);
-uint64_t budget_output_max(const struct run *r);        /* for an attempt that starts now */
-const char *budget_trouble(const struct engine *e);     /* NULL: there is room. Else a sentence */
+void budget_make_room(struct engine *e);                /* when a run has ended: what is in its files may go now; when limits have changed */
+uint64_t budget_output_max(const struct run *r);        /* of an attempt that starts now */
 
 /* ---- outcome.c ------------------------------------------------------------------------------------------------- */
 void outcome_batch(struct engine *e, struct rm_end *ends, size_t n);    /* ends by the runner, any order */

@@ -47,6 +47,7 @@ static const struct {
 	[TROUBLE_FORK] = { "fork", false },             /* the back-off does */
 	[TROUBLE_DESCRIPTORS] = { "descriptors", false },
 	[TROUBLE_STALLED] = { "stalled", false },       /* a start waits for its commit anyway */
+	[TROUBLE_BUDGET] = { "budget", false },
 };
 _Static_assert(sizeof(kinds) / sizeof(*kinds) == TROUBLE_N, "a trouble without a row");
 

@@ -9,6 +9,7 @@
  *   fork         it can not make processes: starts wait 10 ms, and twice as long each time up to 1 s
  *   descriptors  none is free: connections wait
  *   stalled      the database does not answer
+ *   budget       the files of outputs take as much as they may, and none can be given up: of further outputs little is kept
  *
  * Also the watchdog of systemd: fed only while the database and the runner answer.
  */
@@ -23,7 +24,7 @@ struct engine;
 struct run;
 struct health;
 
-enum trouble { TROUBLE_DISK_FULL, TROUBLE_OUTPUTS, TROUBLE_RUNNER, TROUBLE_FORK, TROUBLE_DESCRIPTORS, TROUBLE_STALLED, TROUBLE_N };
+enum trouble { TROUBLE_DISK_FULL, TROUBLE_OUTPUTS, TROUBLE_RUNNER, TROUBLE_FORK, TROUBLE_DESCRIPTORS, TROUBLE_STALLED, TROUBLE_BUDGET, TROUBLE_N };
 
 /* Waits that grow while it goes on: 10 ms ... 1 s. */
 struct backoff {

@@ -307,7 +307,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	apply_conf(&d->e);
 	engine_limit_slots(&d->e);
 	health_watch(&d->e, d->e.conf.patience_s);
-	budget_run_ended(&d->e);
+	budget_make_room(&d->e);
 	notify_send("READY=1");
 	engine_turn(&d->e);
 }

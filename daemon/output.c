@@ -187,7 +187,7 @@ static void remove_if_empty(struct engine *e, uint32_t run)
 void output_run_ended(struct run *r)
 {
 	remove_if_empty(r->e, r->id);
-	budget_run_ended(r->e);
+	budget_make_room(r->e);
 }
 
 /* Left by an earlier jobd. What has been written since is counted already, and may be in `bytes` as well. */
