@@ -105,7 +105,7 @@ static int write_reply(struct log_stream *s, const json_t *reply, json_int_t *re
 
 int log_copy(struct log_stream *s)
 {
-	json_int_t offset = 0;
+	json_int_t offset = 0, until = -1;
 	int rc = 0;
 
 	while (rc == 0 && !s->ended) {
@@ -115,7 +115,9 @@ int log_copy(struct log_stream *s)
 		rc = call(s->conn, "Logs", params_of(s, offset), &reply);
 		if (rc == 0)
 			rc = write_reply(s, reply, &end);
-		s->ended = json_is_true(json_object_get(reply, "eof")) || end <= offset;
+		if (until < 0)
+			until = reply_int(reply, "size", 0);
+		s->ended = json_is_true(json_object_get(reply, "eof")) || end <= offset || end >= until;
 		offset = end;
 		json_decref(reply);
 	}

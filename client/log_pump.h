@@ -22,7 +22,7 @@ struct log_stream {
 	bool mid_line;          /* what was written last did not end in a newline */
 };
 
-/* log_copy - all there is now. 0 or a status. */
+/* log_copy - all there is now, and not what is written while it is being read. 0 or a status. */
 int log_copy(struct log_stream *s);
 /* log_follow_begin - ask for everything, and for what comes until the attempt has ended. Then, whenever conn is readable, log_follow_next
  * until s->ended. 0 or a status. */

@@ -46,6 +46,7 @@ struct follower {
 	bool err, follow, asking;
 	int fd;
 	int64_t offset;
+	int64_t size;                   /* of what has been written, when it was looked at last */
 	int64_t dropped;                /* bytes ahead of the next piece that were not kept */
 	struct event *inotify;
 	LIST_ENTRY(follower) entry;
@@ -80,7 +81,7 @@ static json_t *chunk_json(struct follower *f, const char *data, size_t n, bool e
 
 	base64_encode(data, n, text);
 	f->offset += (int64_t)n;
-	o = json_pack("{s:s, s:I, s:b}", "data_b64", text, "offset", (json_int_t)f->offset, "eof", eof);
+	o = json_pack("{s:s, s:I, s:b, s:I}", "data_b64", text, "offset", (json_int_t)f->offset, "eof", eof, "size", (json_int_t)f->size);
 	free(text);
 	if (f->dropped)
 		json_object_set_new(o, "dropped", json_integer(f->dropped));
@@ -155,6 +156,7 @@ static void recorded(struct store_op *op)
 	int64_t size = at ? f->err ? at->err_bytes : at->out_bytes : 0;
 
 	f->asking = false;
+	f->size = size > 0 ? size : 0;
 	if (!f->call)
 		follower_free(f);
 	else if (data && f->offset < size)
@@ -227,11 +229,14 @@ static bool open_file(struct follower *f)
 	return f->fd >= 0;
 }
 
-static struct gap gap_now(const struct follower *f)
+static struct gap gap_now(struct follower *f)
 {
 	struct stat st;
 
-	return fstat(f->fd, &st) < 0 ? (struct gap){ 0 } : gap_read(f->fd, st.st_size);
+	if (fstat(f->fd, &st) < 0)
+		return (struct gap){ 0 };
+	f->size = st.st_size;
+	return gap_read(f->fd, st.st_size);
 }
 
 /*
