@@ -22,7 +22,18 @@ static void post_run(struct run *r, enum event_kind kind)
 	engine_post(r->e, op);
 }
 
-static void post_job_then(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind,
+/* When it may run again; 0: it does not back off. */
+static int64_t due_at_us(struct run *r, jt_job j)
+{
+	struct jt_why why;
+
+	if (jt_job_state(r->sched, j) != JT_BACKOFF)
+		return 0;
+	jt_sched_why(r->sched, j, &why);
+	return now_us() + (why.at_ns - now_ns()) / 1000;
+}
+
+static void post_job_then(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind, int64_t due_us,
 			  void (*done)(struct store_op *op))
 {
 	struct store_op *op = engine_op(r->e, ST_JOB_STATE, r);
@@ -31,6 +42,7 @@ static void post_job_then(struct run *r, jt_job j, enum jt_state state, enum job
 	op->id = JOB_ID(r->id, j);
 	fill_state(a ? a : &none, &op->job, state);
 	op->job.reason = (uint8_t)why;
+	op->job.due_at_us = due_us;
 	if (state == JT_CANCELLED) {
 		op->job.fails_run = true;
 		op->job.ended_at_us = now_us();
@@ -44,7 +56,7 @@ static void post_job_then(struct run *r, jt_job j, enum jt_state state, enum job
 
 static void post_job(struct run *r, jt_job j, enum jt_state state, enum job_reason why, enum event_kind kind)
 {
-	post_job_then(r, j, state, why, kind, notice_op);
+	post_job_then(r, j, state, why, kind, 0, notice_op);
 }
 
 static int no_such_job(const struct run *r, const char *path, struct req_error *err)
@@ -105,7 +117,7 @@ static void terminate(struct active *a, enum job_reason why)
 	if (a->end_reason)
 		return;
 	a->end_reason = (uint8_t)why;
-	post_job_then(r, a->idx, JT_STARTING, why, EV_CANCELLED, kill_recorded);
+	post_job_then(r, a->idx, JT_STARTING, why, EV_CANCELLED, 0, kill_recorded);
 	if (a->state != A_SENT && a->state != A_RUNNING)
 		send_picks(r);
 	engine_turn(r->e);
@@ -239,6 +251,7 @@ int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, s
 
 static bool hold_one(struct run *r, jt_job j, struct jt_error *je)
 {
+	int64_t due_us = due_at_us(r, j);
 	struct active *a;
 
 	if (jt_job_state(r->sched, j) == JT_HELD || jt_sched_hold(r->sched, j, je) < 0)
@@ -246,16 +259,19 @@ static bool hold_one(struct run *r, jt_job j, struct jt_error *je)
 	a = active_find(r->e, JOB_ID(r->id, j));
 	if (a)
 		disarm(a);
-	post_job(r, j, JT_HELD, WHY_NONE, EV_HELD);
+	post_job_then(r, j, JT_HELD, WHY_NONE, EV_HELD, due_us, notice_op);
 	return true;
 }
 
 static bool release_one(struct run *r, jt_job j, struct jt_error *je)
 {
+	int64_t due_us;
+
 	if (jt_job_state(r->sched, j) != JT_HELD || jt_sched_release(r->sched, j, je) < 0)
 		return false;
 	run_mem(r, j)->n_lost = 0;
-	post_job(r, j, JT_WAITING, WHY_NONE, EV_RELEASED);
+	due_us = due_at_us(r, j);
+	post_job_then(r, j, due_us ? JT_BACKOFF : JT_WAITING, WHY_NONE, EV_RELEASED, due_us, notice_op);
 	return true;
 }
 

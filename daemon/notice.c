@@ -353,6 +353,7 @@ struct waiter {
 	struct engine *e;
 	struct call *call;
 	struct event *timeout;
+	struct waiter **late;           /* its time is over: a look at what has ended is on the way; NULL: it is not */
 	size_t n, left;
 	int worst;
 	struct wait_target targets[];
@@ -367,6 +368,8 @@ static void waiter_free(struct waiter *w)
 	}
 	if (w->timeout)
 		event_free(w->timeout);
+	if (w->late)
+		*w->late = NULL;
 	free(w);
 }
 
@@ -381,10 +384,30 @@ static void wait_reply(struct waiter *w, bool done)
 	waiter_free(w);
 }
 
+/* Queries that were posted before have been answered by now. */
+static void last_look(struct store_op *op)
+{
+	struct waiter **late = op->arg, *w = *late;
+
+	free(late);
+	if (!w)
+		return;         /* all have ended, or nobody waits any more */
+	w->late = NULL;
+	wait_reply(w, false);
+}
+
+/* What has ended is told, also to who waits for no time at all: its results are still being read. */
 static void wait_timed_out(evutil_socket_t fd, short what, void *arg)
 {
+	struct waiter *w = arg;
+	struct store_op *op = engine_op(w->e, ST_GET_ROWS, NULL);
+
 	(void)fd, (void)what;
-	wait_reply(arg, false);
+	w->late = xcalloc(1, sizeof(*w->late));
+	*w->late = w;
+	op->done = last_look;
+	op->arg = w->late;
+	engine_post(w->e, op);
 }
 
 static void wait_aborted(void *arg, struct call *call)

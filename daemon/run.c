@@ -140,7 +140,7 @@ static void restore_states(struct loading *l)
 		struct jt_restore rs = {
 			.state = (enum jt_state)js->state, .reason = js->reason < WHY_N ? why[js->reason] : JT_BY_ITSELF, .cause = js->cause,
 			.end = { (enum jt_state)js->state, js->goes_on, js->fails_run, false },
-			.due_ns = l->now_ns + (js->due_at_us - l->now_us) * 1000,
+			.due_ns = js->due_at_us ? l->now_ns + (js->due_at_us - l->now_us) * 1000 : 0,
 		};
 
 		l->failed = jt_sched_restore(l->sched, l->was[i].idx, &rs, &l->err) < 0;

@@ -54,7 +54,7 @@ struct store_job_state {
 	uint32_t n_failed;              /* of them failed since the retry budget began */
 	uint32_t n_lost;                /* of them lost since the last release */
 	uint32_t runner;                /* number of the runner incarnation; 0 none */
-	int64_t due_at_us;              /* BACKOFF */
+	int64_t due_at_us;              /* BACKOFF, and HELD while it backed off; else 0 */
 	int64_t budget_at_us;           /* when the retry budget began (first start) */
 	int64_t started_at_us;          /* first attempt's start: what is there stays; 0: unknown */
 	int64_t ended_at_us;

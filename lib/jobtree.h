@@ -209,7 +209,7 @@ int jt_sched_retry(struct jt_sched *s, const char *path, size_t len, bool all, s
 /* ---- restart --------------------------------------------------------------------------------------------------- */
 
 /* Before jt_sched_begin: job j stood so. WAITING needs no call. Final states: `end` facts and cause as they were reported.
- * STARTING, RUNNING: it has a slot (even above `slots`). BACKOFF: due_ns. HELD. */
+ * STARTING, RUNNING: it has a slot (even above `slots`). BACKOFF: due_ns. HELD: due_ns if it was held while it backed off, else 0. */
 struct jt_restore {
 	enum jt_state state;
 	struct jt_end end;

@@ -115,7 +115,8 @@ static int restore_all(struct jt_sched *s)
 	for (uint32_t j = 0; s->restored && j < s->n_jobs; j++) {
 		const struct jt_restore *r = &s->restored[j];
 		uint32_t n = s->node_of[j];
-		if (r->state == JT_BACKOFF && jti_due_init(s) < 0)
+		bool held_with_due = r->state == JT_HELD && r->due_ns;
+		if ((r->state == JT_BACKOFF || held_with_due) && jti_due_init(s) < 0)
 			return -1;
 		if (r->state >= JT_SOK)
 			jti_set_final(s, n, &r->end, r->reason, r->reason == JT_UPSTREAM ? r->cause : JT_NONE);
@@ -123,6 +124,10 @@ static int restore_all(struct jt_sched *s)
 			jti_set_state(s, n, r->state);
 		if (r->state == JT_BACKOFF)
 			jti_due_push(s, n, r->due_ns);
+		if (held_with_due) {
+			s->due_at[n] = r->due_ns;
+			s->node[n].flags |= N_DUE;
+		}
 	}
 	return 0;
 }

@@ -293,11 +293,39 @@ class Open(Case):
         self.assertTrue(self.call("Submit", run={"key": "k", "workers": 2}, jobs=jobs)["existing"])
 
 
+class Waiting(Case):
+    def test_a_wait_of_no_time_tells_what_has_ended(self):
+        run = self.submit({"a": "exit 3", "b": {"argv": self.pup.argv("b")}}, workers=2)
+        self.pup.accept()
+        self.call("Wait", targets=[{"run": run, "path": "a"}])
+        reply = self.call("Wait", targets=[{"run": run, "path": "a"}, {"run": run, "path": "b"}], timeout_s=0)
+        self.assertEqual((False, ["a"], [3]), (reply["done"], [r["path"] for r in reply["results"]], [r["exit_code"] for r in reply["results"]]))
+        self.assertTrue(self.call("Wait", targets=[{"run": run, "path": "a"}], timeout_s=0)["done"])
+        self.pup.end("b")
+        self.wait(run)
+        reply = self.call("Wait", targets=[{"run": run}], timeout_s=0)
+        self.assertEqual((True, "failed"), (reply["done"], reply["results"][0]["state"]))
+
+
 class Restart(Case):
     def restart(self):
         self.d.kill()
         self.d.start()
         self.connect()
+
+    def test_a_hold_while_it_backs_off_keeps_the_due_time(self):
+        run = self.submit({"a": {"shell": "exit 1", "retry": {"max": 1, "min_s": 1000}}})
+        view = puppets.View(self.d, run)
+        self.addCleanup(view.close)
+        view.until("retrying", "a")
+        due = self.why(run, "a")[0]["due_at"]
+        self.call("Hold", run=run, path="a")
+        self.restart()
+        self.call("Release", run=run, path="a")
+        self.assertEqual("backoff", self.states(run)["a"])
+        self.restart()
+        why = self.why(run, "a")[0]
+        self.assertEqual(("backoff", due[:16]), (why["what"], why["due_at"][:16]))
 
     def states_after_restart(self, run):
         """What runs is starting until the runner has told what it has."""

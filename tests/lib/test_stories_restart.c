@@ -72,6 +72,16 @@ START_TEST(due_times_survive)
 }
 END_TEST
 
+START_TEST(a_hold_over_the_restart_keeps_the_due_time)
+{
+	named("a", "b");
+	restore("a", .state = JT_HELD, .due_ns = 100);
+	begin();                expect("start b");
+	release("a");           expect(NOTHING);
+	at(100);                expect("start a");
+}
+END_TEST
+
 START_TEST(what_ran_over_the_restart_can_back_off_and_be_held)
 {
 	named("a", "b after a", "c after a when finished");
@@ -133,6 +143,7 @@ START_TEST(a_state_that_contradicts_itself_is_refused)
 END_TEST
 
 CHAPTER(stories_of_restarts, "restarts", a_running_job_keeps_its_slot, more_may_run_than_there_are_slots_now,
-	ends_open_and_shut_what_they_did, what_had_not_been_skipped_yet_is_skipped_now, held_jobs_stay_held, due_times_survive, what_ran_over_the_restart_can_back_off_and_be_held,
+	ends_open_and_shut_what_they_did, what_had_not_been_skipped_yet_is_skipped_now, held_jobs_stay_held, due_times_survive,
+	a_hold_over_the_restart_keeps_the_due_time, what_ran_over_the_restart_can_back_off_and_be_held,
 	a_ready_job_is_ready_again, when_is_judged_from_restored_ends, a_stream_is_restored_open,
 	a_state_that_contradicts_itself_is_refused)
