@@ -99,7 +99,12 @@ static void get_aborted(void *arg, struct call *call)
 /* What holds a job's processes together when it is started now. */
 static const char *containment(const struct engine *e)
 {
-	return runner_link_has_cgroups(e->link) ? "control group" : "session and process group";
+	static const char *const names[] = {
+		[RM_HELD_BY_SESSION] = "session and process group", [RM_HELD_BY_CGROUP] = "control group",
+		[RM_HELD_BY_SUBREAPER] = "subreaper and session",
+	};
+
+	return names[runner_link_held_by(e->link)];
 }
 
 static void got_job(struct store_op *op)

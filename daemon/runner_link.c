@@ -486,9 +486,9 @@ uint32_t runner_link_capacity(const struct runner_link *l)
 	return l->welcome.capacity;
 }
 
-bool runner_link_has_cgroups(const struct runner_link *l)
+enum rm_held_by runner_link_held_by(const struct runner_link *l)
 {
-	return l->welcome.held_by == RM_HELD_BY_CGROUP;
+	return l->welcome.held_by <= RM_HELD_BY_SUBREAPER ? (enum rm_held_by)l->welcome.held_by : RM_HELD_BY_SESSION;
 }
 
 struct runner_link *runner_link_new(struct event_base *base, const struct runner_link_opts *opts)

@@ -36,8 +36,8 @@ bool runner_link_is_up(const struct runner_link *l);
 uid_t runner_link_uid(const struct runner_link *l);
 int32_t runner_link_pid(const struct runner_link *l);
 uint32_t runner_link_capacity(const struct runner_link *l);
-/* runner_link_has_cgroups - whether the runner that answered last holds each job in a control group. */
-bool runner_link_has_cgroups(const struct runner_link *l);
+/* runner_link_held_by - how the runner that answered last holds the processes of a job together. */
+enum rm_held_by runner_link_held_by(const struct runner_link *l);
 /* runner_link_ping - asks for a sign of life, if the last one has been answered. now_ns: any clock that only goes on. */
 void runner_link_ping(struct runner_link *l, int64_t now_ns);
 /* runner_link_silent_ns - how long an answer has been due, or the connection has been down, as far as the pings know; 0: all is well. */

@@ -84,6 +84,7 @@ struct attempt {
 	/* the main thread's */
 	unsigned worker;                        /* its number */
 	bool has_started, has_ended, acked;
+	TAILQ_ENTRY(attempt) sweep_link;        /* ended, and what it left behind is being killed */
 	unsigned n_kills;                       /* kill notes that are under way */
 	uint64_t output_max;                    /* 0: nobody looks at its outputs */
 	struct output_ids outputs;

@@ -60,6 +60,67 @@ static int open_events(int dir, const char *name)
 	return openat(dir, path, O_RDONLY | O_CLOEXEC);
 }
 
+/* ---- killing what is in a group ---- */
+
+#define STUBBORN_MAX 64         /* at once; the others are met the next time */
+
+static size_t read_pids(int dir, const char *name, pid_t pids[STUBBORN_MAX])
+{
+	char path[64];
+	size_t n = 0;
+	int fd;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", name);
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	while (f && n < STUBBORN_MAX && fscanf(f, "%d", &pids[n]) == 1)
+		n++;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static bool is_among(pid_t pid, const pid_t *pids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* A number that is in the group after its pidfd was opened is that of the pidfd's process, if that one still lives. */
+static void kill_each(int dir, const char *name)
+{
+	pid_t pids[STUBBORN_MAX], still[STUBBORN_MAX];
+	int pidfds[STUBBORN_MAX];
+	size_t n = read_pids(dir, name, pids), n_still;
+
+	for (size_t i = 0; i < n; i++)
+		pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
+	n_still = read_pids(dir, name, still);
+	for (size_t i = 0; i < n; i++) {
+		if (pidfds[i] < 0)
+			continue;
+		if (is_among(pids[i], still, n_still))
+			syscall(SYS_pidfd_send_signal, pidfds[i], SIGKILL, NULL, 0);
+		close(pidfds[i]);
+	}
+}
+
+/* cgroup.kill speaks to the first thread of each process, and does not reach one whose first thread has exited and whose others live. Such
+ * a process is killed as one; then once more all, for it may have forked meanwhile. */
+static int kill_all(int dir, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", name);
+	if (write_one(dir, path) < 0)
+		return -1;
+	kill_each(dir, name);
+	return write_one(dir, path);
+}
+
 /* ---- what an earlier runner left ---- */
 
 static void wait_until_empty(int events_fd, const char *path)
@@ -69,6 +130,22 @@ static void wait_until_empty(int events_fd, const char *path)
 	while (!cage_has_emptied(events_fd))
 		if (poll(&p, 1, PATIENCE_MS) == 0)
 			log_warn("%s: killed processes of an earlier runner are still there; waiting", path);
+}
+
+/* The same in each group below: cgroup.procs tells of one alone. */
+static int kill_below(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *de;
+	int rc = d ? kill_all(fd, ".") : -1;
+
+	while (d && (de = readdir(d)))
+		if (de->d_type == DT_DIR && de->d_name[0] != '.')
+			kill_below(fd, de->d_name);
+	if (d)
+		closedir(d);
+	return rc;
 }
 
 /* The groups below one: slots, and what a job made in its own. */
@@ -114,7 +191,7 @@ static void clear_group(const char *path)
 	events = open_events(fd, ".");
 	if (events >= 0 && !cage_has_emptied(events)) {
 		log_info("%s: killing what an earlier runner left", path);
-		if (write_one(fd, "cgroup.kill") < 0)
+		if (kill_below(fd, ".") < 0)
 			log_error("%s: cannot kill what an earlier runner left: %s", path, strerror(errno));
 		else
 			wait_until_empty(events, path);
@@ -193,8 +270,7 @@ static bool find_own_group(char group[PATH_MAX])
 	return found;
 }
 
-/* One name for one socket: of its directory and its name there. */
-static uint64_t hash_of(const char *socket_path)
+uint64_t cage_socket_number(const char *socket_path)
 {
 	const char *base = strrchr(socket_path, '/');
 	char *dir = strndup(socket_path, base ? (size_t)(base - socket_path) : 0);
@@ -226,7 +302,7 @@ static char *root_path(const char *socket_path)
 	if (strncmp(group, root, len) != 0)
 		return NULL;
 	below += len;
-	if (asprintf(&path, "%s%s/" ROOT_PREFIX "%016" PRIx64, mount, strcmp(below, "/") ? below : "", hash_of(socket_path)) < 0)
+	if (asprintf(&path, "%s%s/" ROOT_PREFIX "%016" PRIx64, mount, strcmp(below, "/") ? below : "", cage_socket_number(socket_path)) < 0)
 		log_die("no memory for a path");
 	return path;
 }
@@ -276,15 +352,17 @@ static void remove_root(struct cage_root *root)
 	root->fd = -1;
 }
 
-void cage_open(struct cage_root *root, const char *socket_path)
+void cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish)
 {
 	*root = (struct cage_root){.fd = -1};
 	if (asprintf(&root->note, "%s.cgroup", socket_path) < 0)
 		log_die("no memory for a path");
 	clear_noted(root->note);
+	if (wish == CAGE_NEVER)
+		return;
 	if (make_root(root, socket_path) == 0)
 		return;
-	log_info("no control groups for jobs: %s; a session and process group hold them", strerror(errno));
+	log_info("no control groups for jobs: %s; what a job leaves behind is found as an orphan", strerror(errno));
 	remove_root(root);
 }
 
@@ -389,13 +467,12 @@ bool cage_is_empty(const struct cages *c, const struct cage *cage)
 
 int cage_kill(const struct cages *c, const struct cage *cage)
 {
-	char name[32], kill_file[64];
+	char name[32];
 	int fd, saved;
 
 	name_of(c, cage->n, name);
-	snprintf(kill_file, sizeof(kill_file), "%s/cgroup.kill", name);
 	fd = open_events(c->root->fd, name);
-	if (fd < 0 || write_one(c->root->fd, kill_file) == 0)
+	if (fd < 0 || kill_below(c->root->fd, name) == 0)
 		return fd;
 	saved = errno;
 	close(fd);

@@ -6,12 +6,13 @@
  *   OURS/jobd-HASH/           the root; its path stands in SOCKET.cgroup, so that the next runner finds it wherever that one is
  *   OURS/jobd-HASH/2.7        the seventh slot of worker 2
  *
- * Where there is no such hierarchy, or we may not write to it, there are no cages: jobs are held by session and process group alone.
+ * Where there is no such hierarchy, or we may not write to it, there are no cages: see sweep.h.
  */
 #ifndef RUNNER_CAGE_H
 #define RUNNER_CAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct cage_root {
@@ -20,11 +21,15 @@ struct cage_root {
 	char *note;             /* SOCKET.cgroup */
 };
 
+enum cage_wish { CAGE_IF_POSSIBLE, CAGE_NEVER };
+
 /*
  * cage_open - rule 7: kill everything that an earlier runner of this socket left in its cages, wait until it is gone, however long
  * that takes, then make a root of our own. The caller is the only runner of that socket, and has one thread.
  */
-void cage_open(struct cage_root *root, const char *socket_path);
+void cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish);
+/* cage_socket_number - one number for one socket, wherever it is called from: of its directory and its name there. */
+uint64_t cage_socket_number(const char *socket_path);
 /* cage_close - remove it; nothing runs in any cage. */
 void cage_close(struct cage_root *root);
 

@@ -41,16 +41,19 @@ struct options {
 	long ready_fd;
 	long allow_uid;
 	struct policy policy;
+	enum cage_wish cages;
 };
 
 static const char usage[] =
 	"usage: jobd-runner --socket PATH --state DIR [--workers N] [--idle-exit SECONDS] [--allow-user USER]\n"
 	"                   [--min-uid N] [--run-as USER]... [--log-level error|warn|info|debug] [--ready-fd N]\n"
+	"                   [--no-cgroups]\n"
 	"Runs jobs for jobd. Started by jobd or by systemd, not by hand.\n"
 	"  --idle-exit  leave after so long without a job and without jobd (30; 0: never)\n"
 	"  --allow-user a user (name or number) beside root and our own who may connect\n"
 	"  --min-uid    the jobs of that user's jobd run as users from this number on (1)\n"
-	"  --run-as     and as this one; root has to be named\n";
+	"  --run-as     and as this one; root has to be named\n"
+	"  --no-cgroups leave control groups alone; jobs are held by session, parent and environment\n";
 
 static void __attribute__((noreturn)) usage_error(void)
 {
@@ -134,6 +137,9 @@ static void parse_option(int c, struct options *o)
 	case 'l':
 		parse_log_level(optarg);
 		break;
+	case 'g':
+		o->cages = CAGE_NEVER;
+		break;
 	case 'h':
 		fputs(usage, stdout);
 		exit(0);
@@ -149,7 +155,8 @@ static struct options parse_options(int argc, char **argv)
 		{"workers", required_argument, NULL, 'w'}, {"idle-exit", required_argument, NULL, 'i'},
 		{"ready-fd", required_argument, NULL, 'r'}, {"allow-user", required_argument, NULL, 'u'},
 		{"min-uid", required_argument, NULL, 'm'}, {"run-as", required_argument, NULL, 'a'},
-		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0},
+		{"log-level", required_argument, NULL, 'l'}, {"no-cgroups", no_argument, NULL, 'g'},
+		{"help", no_argument, NULL, 'h'}, {0},
 	};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct options o = {.workers = cpus < 2 ? 2 : cpus > WORKERS_MAX ? WORKERS_MAX : cpus, .idle_exit_s = 30, .ready_fd = -1,
@@ -242,7 +249,9 @@ static void take_signal(struct runner *r, struct source *s, uint32_t events)
 
 	(void)events;
 	while (read(s->fd, &si, sizeof(si)) == sizeof(si)) {
-		if (r->stopping)
+		if (si.ssi_signo == SIGCHLD)
+			orders_sweep(r);
+		if (si.ssi_signo == SIGCHLD || r->stopping)
 			continue;
 		log_info("signal %u: ending %zu jobs, then leaving", si.ssi_signo, r->n_running);
 		notify_send("STOPPING=1\nSTATUS=Ending %zu jobs", r->n_running);
@@ -382,6 +391,20 @@ static void find_old_ends(struct runner *r, const char *socket_path)
 		log_info("an earlier runner left %zu ends that nobody acknowledged", r->attempts.n);
 }
 
+/* From now on we are told of children that die; in control groups they are nobody's business but the workers'. */
+static void open_sweep(struct runner *r, const struct options *o, int signal_fd)
+{
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGCHLD);
+	sweep_open(&r->sweep, cage_socket_number(o->socket));
+	if (r->sweep.on && signalfd(signal_fd, &ours, SFD_CLOEXEC | SFD_NONBLOCK) < 0)
+		fail("signals");
+}
+
 /* handover.pml: runner_starts. */
 static void start(struct runner *r, const struct options *o)
 {
@@ -402,11 +425,14 @@ static void start(struct runner *r, const struct options *o)
 	read_boot_id(r->boot_id);
 	attempts_init(&r->attempts);
 	FAILPOINT("before_recover_cages");
-	cage_open(&r->cages, o->socket);
+	cage_open(&r->cages, o->socket, o->cages);
+	if (r->cages.fd < 0)
+		open_sweep(r, o, signal_fd);
 	FAILPOINT("after_recover_cages");
 	find_old_ends(r, o->socket);
 	FAILPOINT("after_recover_ends");
 	TAILQ_INIT(&r->news);
+	TAILQ_INIT(&r->swept);
 	LIST_INIT(&r->conns);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r->box = mailbox_new(0);
@@ -434,6 +460,7 @@ static void finish(struct runner *r)
 	orders_mail(r, NULL, 0);
 	mailbox_free(r->box);
 	cage_close(&r->cages);
+	sweep_close(&r->sweep);
 	if (r->attempts.n)
 		log_warn("leaving with %zu ends that nobody acknowledged; the next runner tells them", r->attempts.n);
 	attempts_done(&r->attempts);

@@ -100,11 +100,17 @@ static size_t text_size(const char *s)
 	return s ? strlen(s) + 1 : 0;
 }
 
-struct order *order_new(const struct rm_start *st)
+static void add_token(struct order *o, uint32_t envc, char *at, const char *token)
 {
-	size_t vectors = ((size_t)st->argc + 1 + st->envc + 1) * sizeof(char *);
+	o->envp[envc] = memcpy(at, token, strlen(token) + 1);
+	o->envp[envc + 1] = NULL;
+}
+
+struct order *order_new(const struct rm_start *st, const char *token)
+{
+	size_t vectors = ((size_t)st->argc + 1 + st->envc + 2) * sizeof(char *);
 	size_t texts = st->argv_len + st->envp_len + candidates_size(st) + text_size(st->cwd) + text_size(st->stdin_file)
-		+ text_size(st->user) + text_size(st->group);
+		+ text_size(st->user) + text_size(st->group) + text_size(token);
 	struct order *o = malloc(sizeof(*o) + vectors + texts);
 	char *at;
 
@@ -119,7 +125,7 @@ struct order *order_new(const struct rm_start *st)
 	memcpy(o->fds, st->fds, sizeof(o->fds));
 	o->argv = (char **)(o + 1);
 	o->envp = o->argv + st->argc + 1;
-	at = (char *)(o->envp + st->envc + 1);
+	at = (char *)(o->envp + st->envc + 2);
 	at = copy_block(at, st->argv, st->argv_len, st->argc, o->argv);
 	at = copy_block(at, st->envp, st->envp_len, st->envc, o->envp);
 	o->candidates = at;
@@ -127,7 +133,9 @@ struct order *order_new(const struct rm_start *st)
 	at = copy_text(at, st->cwd, &o->cwd);
 	at = copy_text(at, st->stdin_file, &o->stdin_file);
 	at = copy_text(at, st->user, &o->user);
-	copy_text(at, st->group, &o->group);
+	at = copy_text(at, st->group, &o->group);
+	if (token)
+		add_token(o, st->envc, at, token);
 	return o;
 }
 

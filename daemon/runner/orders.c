@@ -49,7 +49,8 @@ static void refuse(struct runner *r, struct attempt *a, int code)
 /* handover.pml: take_start. */
 void orders_start(struct runner *r, struct rm_start *st)
 {
-	struct order *o = order_new(st);
+	char token[SWEEP_TOKEN_MAX];
+	struct order *o = order_new(st, sweep_token(&r->sweep, st->job, st->attempt, token));
 	struct attempt *a;
 
 	if (!o)
@@ -72,6 +73,7 @@ void orders_start(struct runner *r, struct rm_start *st)
 	a->worker = pick_worker(r);
 	r->loads[a->worker]++;
 	r->n_running++;
+	r->n_live++;
 	worker_post(r->workers[a->worker], &a->start);
 }
 
@@ -146,18 +148,50 @@ static void note_stuck(struct runner *r, const struct stuck_note *s)
 static void tell_end(struct runner *r, struct attempt *a)
 {
 	a->has_ended = true;
-	r->loads[a->worker]--;
 	r->n_running--;
 	report_news(r, a);
 }
 
-static void note_ended(struct runner *r, struct attempt *a)
+/* Nothing of it runs any more; its outputs may have to be looked at once more. */
+static void settle(struct runner *r, struct attempt *a)
 {
 	bool settles = outputs_forget(r->outputs, a->watched, &a->settled);
 
 	a->watched = NULL;
 	if (!settles)
 		tell_end(r, a);
+}
+
+/* Whether nothing of it is left. */
+static bool is_clean(struct runner *r, const struct attempt *a)
+{
+	struct sweep_job job = {.job = a->end.job, .attempt = a->end.attempt, .pid = a->end.pid, .alone = !r->n_live};
+
+	return sweep_step(&r->sweep, &job) == 0;
+}
+
+static void note_ended(struct runner *r, struct attempt *a)
+{
+	r->loads[a->worker]--;
+	r->n_live--;
+	if (is_clean(r, a))
+		settle(r, a);
+	else
+		TAILQ_INSERT_TAIL(&r->swept, a, sweep_link);
+}
+
+void orders_sweep(struct runner *r)
+{
+	struct attempt *a, *next;
+
+	sweep_step(&r->sweep, NULL);
+	for (a = TAILQ_FIRST(&r->swept); a; a = next) {
+		next = TAILQ_NEXT(a, sweep_link);
+		if (!is_clean(r, a))
+			continue;
+		TAILQ_REMOVE(&r->swept, a, sweep_link);
+		settle(r, a);
+	}
 }
 
 static void take_note(struct runner *r, struct note *n)

@@ -91,7 +91,7 @@ static int put_welcome(struct runner *r)
 
 	m.u.welcome = (struct rm_welcome){.version = RM_VERSION, .pid = (uint32_t)getpid(), .capacity = r->capacity,
 					  .n_inventory = (uint32_t)r->inventory_size,
-					  .held_by = r->cages.fd >= 0 ? RM_HELD_BY_CGROUP : RM_HELD_BY_SESSION};
+					  .held_by = r->cages.fd >= 0 ? RM_HELD_BY_CGROUP : r->sweep.on ? RM_HELD_BY_SUBREAPER : RM_HELD_BY_SESSION};
 	memcpy(m.u.welcome.runner_id, r->runner_id, sizeof(r->runner_id));
 	memcpy(m.u.welcome.boot_id, r->boot_id, sizeof(r->boot_id));
 	return rm_put(&r->packet, &m);

@@ -25,6 +25,7 @@
 #include "outputs.h"
 #include "policy.h"
 #include "proto/runner_msg.h"
+#include "sweep.h"
 #include "worker.h"
 
 struct runner;
@@ -55,6 +56,7 @@ struct runner {
 	uint32_t capacity;
 	struct child_base base;
 	struct cage_root cages;
+	struct sweep sweep;             /* instead, where there are none */
 	struct mailbox *box;
 	struct worker **workers;
 	unsigned *loads;                /* attempts that each worker has */
@@ -64,6 +66,8 @@ struct runner {
 	struct attempt_table attempts;
 	struct kept kept;
 	size_t n_running;               /* not ended */
+	size_t n_live;                  /* of these, those that the workers have */
+	struct attempt_queue swept;     /* the workers are done with them, and what they left behind is being killed */
 
 	LIST_HEAD(, conn) conns;
 	size_t n_conns;
@@ -102,6 +106,8 @@ unsigned orders_queued(const struct runner *r);
 void orders_start(struct runner *r, struct rm_start *st);
 void orders_kill(struct runner *r, const struct rm_kill *k);
 void orders_ack(struct runner *r, const struct rm_ack *a);
+/* orders_sweep - go on with the swept: a child has died. */
+void orders_sweep(struct runner *r);
 void orders_mail(struct runner *r, struct source *s, uint32_t events);
 /* orders_end_all - TERM to every job, KILL after its grace. */
 void orders_end_all(struct runner *r);

@@ -54,7 +54,7 @@ struct rm_hello {
 };
 
 /* What holds the processes of a job together. */
-enum rm_held_by { RM_HELD_BY_SESSION, RM_HELD_BY_CGROUP };
+enum rm_held_by { RM_HELD_BY_SESSION, RM_HELD_BY_CGROUP, RM_HELD_BY_SUBREAPER };
 
 struct rm_welcome {
 	uint32_t version;

@@ -7,12 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "runner_kit.h"
+
+#define TIMEOUT_MS 1500
 
 /* Each says "up" when it has its shape. $UP is a FIFO. */
 static const char *const zoo[] = {
@@ -26,19 +30,47 @@ static const char *const zoo[] = {
 	"setsid -f sh -c 'echo >$UP; for i in 1 2 3 4 5 6 7 8; do setsid -f sleep 1000; done'", /* many */
 	"trap '' TERM; sh -c 'echo >$UP; exec sleep 1000' &",                                   /* deaf in the group */
 	"setsid -f sh -c 'echo >$UP; exec >/dev/null; sleep 1000 & exec sleep 1000'",           /* orphans of orphans */
+	"nohup setsid sh -c 'echo >$UP; exec sleep 1000' >/dev/null 2>&1 &",
+	/* shapes of tests/daemon/animal.c */
+	"$ANIMAL daemon", "$ANIMAL chain", "$ANIMAL vforked", "$ANIMAL own-group", "$ANIMAL others-group", "$ANIMAL traced", "$ANIMAL leaderless",
+	"$ANIMAL reaper", "$ANIMAL reforker", "$ANIMAL stopped-group", "$ANIMAL bomb", "$ANIMAL deaf", "$ANIMAL zombies", "$ANIMAL bare",
+	"$ANIMAL bare-below", "$ANIMAL renamed", "$ANIMAL idle", "$ANIMAL pid-namespace", "$ANIMAL writer", "$ANIMAL spawner", "$ANIMAL nameless",
+	"$ANIMAL output",
 };
 #define N_ANIMALS (sizeof(zoo) / sizeof(*zoo))
 
+/* What empties its environment is found by nobody once its runner is dead: only a control group holds it. */
+static bool is_bare(const char *animal)
+{
+	return strstr(animal, " bare") != NULL;
+}
+
 static struct kit k;
 static int alive;               /* the FIFO's end for reading */
+static const char *const *options;
 
 static void up(void)
 {
-	kit_up(&k, NULL);
+	kit_up(&k, options);
 	ck_assert_int_eq(mkfifo(kit_path(&k, "alive"), 0600), 0);
 	ck_assert_int_eq(mkfifo(kit_path(&k, "up"), 0600), 0);
 	alive = open(kit_path(&k, "alive"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	ck_assert_int_ge(alive, 0);
+}
+
+static void up_in_cages(void)
+{
+	options = NULL;
+	up();
+}
+
+static void up_without_cages(void)
+{
+	static const char *const none[] = {"--no-cgroups", NULL};
+
+	options = none;
+	up();
+	ck_assert_uint_eq(k.welcome.held_by, RM_HELD_BY_SUBREAPER);
 }
 
 static void down(void)
@@ -47,23 +79,38 @@ static void down(void)
 	kit_down(&k);
 }
 
-static int has_cages(void)
+/* Without cages nothing is missing: that is what is tried. */
+static int can_hold(void)
 {
-	if (k.welcome.held_by == RM_HELD_BY_CGROUP)
+	if (options || k.welcome.held_by == RM_HELD_BY_CGROUP)
 		return 1;
 	puts("SKIP: there is no control group to write to");
 	return 0;
 }
 
+static const char *animal_program(void)
+{
+	static char text[1100];
+	const char *dir = getenv("JOBD_BUILDDIR");
+
+	snprintf(text, sizeof(text), "ANIMAL=%s/tests/daemon/animal", dir ? dir : ".");
+	return text;
+}
+
 /* The job lets an animal out, waits until it has its shape, and says so itself with a second line. */
-static void start(uint64_t job, const char *animal, const char *then, int64_t timeout_ms)
+static void start_with(uint64_t job, const char *animal, const char *up_fifo, const char *then, int64_t timeout_ms)
 {
 	char shell[2048], env_up[128];
 
-	snprintf(env_up, sizeof(env_up), "UP=%s", kit_path(&k, "up"));
+	snprintf(env_up, sizeof(env_up), "UP=%s", up_fifo);
 	snprintf(shell, sizeof(shell), "exec 5>%s; %s\nread x <$UP; %s", kit_path(&k, "alive"), animal, then);
-	kit_start(&k, &(struct job){.job = job, .shell = shell, .env = ARGV("PATH=/usr/bin:/bin", env_up), .timeout_ms = timeout_ms,
-				    .grace_ms = 1});
+	kit_start(&k, &(struct job){.job = job, .shell = shell, .env = ARGV("PATH=/usr/bin:/bin", env_up, animal_program()),
+				    .timeout_ms = timeout_ms, .grace_ms = 1});
+}
+
+static void start(uint64_t job, const char *animal, const char *then)
+{
+	start_with(job, animal, kit_path(&k, "up"), then, 0);
 }
 
 static void expect_nothing_left(const char *animal)
@@ -78,9 +125,9 @@ START_TEST(nothing_survives_the_end_of_its_job)
 {
 	struct rm_end e;
 
-	if (!has_cages())
+	if (!can_hold())
 		return;
-	start(1, zoo[_i], "exit 3", 0);
+	start(1, zoo[_i], "exit 3");
 	e = kit_end(&k);
 	expect_nothing_left(zoo[_i]);
 	ck_assert_int_eq(e.how, RM_EXIT);
@@ -96,13 +143,13 @@ static void start_lasting(const char *animal)
 
 	ck_assert_int_eq(mkfifo(kit_path(&k, "ready"), 0600), 0);
 	snprintf(then, sizeof(then), "echo >%s; while :; do sleep 1000; done", kit_path(&k, "ready"));
-	start(1, animal, then, 0);
+	start(1, animal, then);
 	kit_fifo_wait(kit_path(&k, "ready"));
 }
 
 START_TEST(nothing_survives_a_kill)
 {
-	if (!has_cages())
+	if (!can_hold())
 		return;
 	start_lasting(zoo[_i]);
 	kit_kill(&k, 1, 1);
@@ -111,36 +158,49 @@ START_TEST(nothing_survives_a_kill)
 }
 END_TEST
 
+/* All at once, so that each has to be told from the others'; and the time is lost once. */
 START_TEST(nothing_survives_a_timeout)
 {
-	if (!has_cages())
+	char name[32];
+
+	if (!can_hold())
 		return;
-	start(1, zoo[_i], "while :; do sleep 1000; done", 300);
-	ck_assert_int_eq(kit_end(&k).cause, RM_BY_TIMEOUT);
-	expect_nothing_left(zoo[_i]);
+	for (uint64_t i = 0; i < N_ANIMALS; i++) {
+		snprintf(name, sizeof(name), "up%d", (int)i);
+		ck_assert_int_eq(mkfifo(kit_path(&k, name), 0600), 0);
+		start_with(i + 1, zoo[i], kit_path(&k, name), "while :; do sleep 1000; done", TIMEOUT_MS);
+	}
+	for (size_t i = 0; i < N_ANIMALS; i++) {
+		struct rm_end e = kit_end(&k);
+
+		ck_assert_msg(e.cause == RM_BY_TIMEOUT, "%s: how %d, code %d", zoo[e.job - 1], e.how, e.code);
+	}
+	expect_nothing_left("all");
 }
 END_TEST
 
 START_TEST(nothing_survives_until_the_next_runner_answers)
 {
-	if (!has_cages())
+	if (!can_hold())
+		return;
+	if (options && is_bare(zoo[_i]))
 		return;
 	start_lasting(zoo[_i]);
 	kill(k.pid, SIGKILL);
 	kit_wait_exit(&k);
-	kit_spawn(&k, NULL);
+	kit_spawn(&k, options);
 	kit_hello(&k);
 	expect_nothing_left(zoo[_i]);
 	ck_assert_uint_eq(k.n_inventory, 0);
 }
 END_TEST
 
-START_TEST(a_cage_serves_one_job_after_the_other)
+START_TEST(a_slot_serves_one_job_after_the_other)
 {
-	if (!has_cages())
+	if (!can_hold())
 		return;
 	for (uint64_t job = 1; job <= 3 * N_ANIMALS; job++) {
-		start(job, zoo[job % N_ANIMALS], "exit 0", 0);
+		start(job, zoo[job % N_ANIMALS], "exit 0");
 		ck_assert_int_eq(kit_end(&k).code, 0);
 		expect_nothing_left(zoo[job % N_ANIMALS]);
 	}
@@ -169,14 +229,14 @@ static void remove_cage(unsigned worker)
 
 START_TEST(a_cage_that_somebody_removed_is_made_anew)
 {
-	if (!has_cages())
+	if (!can_hold())
 		return;
 	for (uint64_t job = 1; job <= 8; job++) {
 		ck_assert_int_eq(kit_run(&k, &(struct job){.job = job, .shell = "exit 4"}).code, 4);
 		remove_cage(0);
 		remove_cage(1);
 	}
-	start(9, zoo[1], "exit 0", 0);
+	start(9, zoo[1], "exit 0");
 	ck_assert_int_eq(kit_end(&k).code, 0);
 	expect_nothing_left(zoo[1]);
 }
@@ -186,7 +246,7 @@ START_TEST(a_runner_that_leaves_takes_its_cages_along)
 {
 	const char *path;
 
-	if (!has_cages())
+	if (!can_hold())
 		return;
 	path = cage_root();
 	kit_run(&k, &(struct job){.job = 1, .argv = ARGV("true")});
@@ -216,27 +276,53 @@ START_TEST(a_note_that_names_no_group_of_ours_is_ignored)
 }
 END_TEST
 
-int main(void)
+static TCase *zoo_case(const char *name, void (*fixture)(void))
 {
-	Suite *s = suite_create("runner: zoo");
-	TCase *tc = tcase_create("zoo");
-	SRunner *r;
-	int failed;
+	TCase *tc = tcase_create(name);
+	int all = (int)N_ANIMALS;
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_checked_fixture(tc, up, down);
-	tcase_add_loop_test(tc, nothing_survives_the_end_of_its_job, 0, (int)N_ANIMALS);
-	tcase_add_loop_test(tc, nothing_survives_a_kill, 0, (int)N_ANIMALS);
-	tcase_add_loop_test(tc, nothing_survives_a_timeout, 0, (int)N_ANIMALS);
-	tcase_add_loop_test(tc, nothing_survives_until_the_next_runner_answers, 0, (int)N_ANIMALS);
-	tcase_add_test(tc, a_cage_serves_one_job_after_the_other);
+	tcase_add_checked_fixture(tc, fixture, down);
+	tcase_add_loop_test(tc, nothing_survives_the_end_of_its_job, 0, all);
+	tcase_add_loop_test(tc, nothing_survives_a_kill, 0, all);
+	tcase_add_test(tc, nothing_survives_a_timeout);
+	tcase_add_loop_test(tc, nothing_survives_until_the_next_runner_answers, 0, all);
+	tcase_add_test(tc, a_slot_serves_one_job_after_the_other);
+	return tc;
+}
+
+static TCase *cages(void)
+{
+	TCase *tc = tcase_create("cages");
+
+	tcase_add_checked_fixture(tc, up_in_cages, down);
 	tcase_add_test(tc, a_cage_that_somebody_removed_is_made_anew);
 	tcase_add_test(tc, a_runner_that_leaves_takes_its_cages_along);
 	tcase_add_test(tc, a_note_that_names_no_group_of_ours_is_ignored);
-	suite_add_tcase(s, tc);
+	return tc;
+}
+
+static int run_once(void)
+{
+	Suite *s = suite_create("runner: zoo");
+	SRunner *r;
+	int failed;
+
+	suite_add_tcase(s, zoo_case("with control groups", up_in_cages));
+	suite_add_tcase(s, zoo_case("without control groups", up_without_cages));
+	suite_add_tcase(s, cages());
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
+	return failed;
+}
+
+int main(void)
+{
+	int rounds = getenv("JOBD_SOAK") ? 100 : 1, failed = 0;
+
+	while (rounds-- && !failed)
+		failed = run_once();
 	return failed ? 1 : 0;
 }

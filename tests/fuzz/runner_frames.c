@@ -50,7 +50,7 @@ static size_t length_of_all(char *const *v)
 
 static void check_order(const struct rm_start *st)
 {
-	struct order *o = order_new(st);
+	struct order *o = order_new(st, NULL);
 	const char *candidate;
 
 	must(o && length_of_all(o->argv) == st->argv_len && length_of_all(o->envp) == st->envp_len);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* Sweep: see sweep.h. */
+#include "sweep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define PATIENCE_MS 5000        /* between two lines in the log about what does not die */
+#define FIRST_TEXT 4096
+#define TEXT_MAX (8u << 20)     /* of an environment: more than the kernel lets a program have */
+
+/* ---- files of /proc ----------------------------------------------------------------------------------------------------- */
+
+/* All of a file, NUL-terminated, into s->text. Its length; 0: empty, gone, or not for us to see. */
+static size_t read_all(struct sweep *s, int fd)
+{
+	size_t len = 0;
+	ssize_t n = 0;
+
+	while (len < TEXT_MAX) {
+		if (len + 1 >= s->cap) {
+			s->cap = s->cap ? s->cap * 2 : FIRST_TEXT;
+			s->text = realloc(s->text, s->cap);
+			if (!s->text)
+				log_die("no memory for a list of processes");
+		}
+		n = pread(fd, s->text + len, s->cap - len - 1, (off_t)len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	s->text[len] = '\0';
+	return len;
+}
+
+static size_t read_file(struct sweep *s, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = fd < 0 ? 0 : read_all(s, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return len;
+}
+
+/* A leader that has exited while its threads live has no environment any more, but they have. */
+static size_t read_environment_of_threads(struct sweep *s, pid_t pid)
+{
+	char path[64];
+	struct dirent *de;
+	size_t len = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	d = opendir(path);
+	while (d && !len && (de = readdir(d))) {
+		char one[sizeof(path) + sizeof(de->d_name) + 16];
+
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(one, sizeof(one), "%s/%s/environ", path, de->d_name);
+		len = read_file(s, one);
+	}
+	if (d)
+		closedir(d);
+	return len;
+}
+
+static size_t read_environment(struct sweep *s, pid_t pid)
+{
+	char path[64];
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	len = read_file(s, path);
+	return len ? len : read_environment_of_threads(s, pid);
+}
+
+/* The first token of this socket in the environment that has been read; NULL: none. */
+static const char *find_token(const struct sweep *s, size_t len)
+{
+	char ours[SWEEP_TOKEN_MAX];
+	int n = snprintf(ours, sizeof(ours), "JOBD_TOKEN=%016" PRIx64 ".", s->socket);
+
+	for (const char *e = s->text, *end = s->text + len; e < end; e += strlen(e) + 1)
+		if (!strncmp(e, ours, (size_t)n))
+			return e;
+	return NULL;
+}
+
+/* ---- orphans ------------------------------------------------------------------------------------------------------------- */
+
+const char *sweep_token(const struct sweep *s, uint64_t job, uint32_t attempt, char buf[SWEEP_TOKEN_MAX])
+{
+	if (!s->on)
+		return NULL;
+	snprintf(buf, SWEEP_TOKEN_MAX, "JOBD_TOKEN=%016" PRIx64 ".%" PRIx64 ".%" PRIu32, s->socket, job, attempt);
+	return buf;
+}
+
+/* Its session counts only if it has no token: the number of a job that is over may be another one's by now. */
+static bool belongs(struct sweep *s, pid_t pid, const struct sweep_job *job)
+{
+	char ours[SWEEP_TOKEN_MAX];
+	const char *token;
+	size_t len;
+
+	if (job->alone)
+		return true;
+	len = read_environment(s, pid);
+	token = len ? find_token(s, len) : NULL;
+	if (!token)
+		return job->pid && getsid(pid) == job->pid;
+	return !strcmp(token, sweep_token(s, job->job, job->attempt, ours));
+}
+
+/* Dead, and now gone. */
+static bool reaped(pid_t pid)
+{
+	siginfo_t si = {0};
+
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) == 0 && si.si_pid == pid;
+}
+
+/* A set-user-ID program may be out of reach: it is not waited for. */
+static bool killed(pid_t pid)
+{
+	if (kill(pid, SIGKILL) == 0)
+		return true;
+	log_error("process %d, which a job left behind, cannot be killed: %s", (int)pid, strerror(errno));
+	return false;
+}
+
+/* The list as it is now; the caller's to free. The numbers are copied, for s->text is used again while they are looked at. */
+static pid_t *list_orphans(struct sweep *s, size_t *ret_n)
+{
+	size_t len = read_all(s, s->children_fd), n = 0;
+	pid_t *list = len ? calloc(len / 2 + 1, sizeof(*list)) : NULL;
+	char *at = s->text, *end;
+
+	if (len && !list)
+		log_die("no memory for a list of processes");
+	for (long pid = strtol(at, &end, 10); len && end != at; pid = strtol(at, &end, 10)) {
+		list[n++] = (pid_t)pid;
+		at = end;
+	}
+	*ret_n = n;
+	return list;
+}
+
+size_t sweep_step(struct sweep *s, const struct sweep_job *job)
+{
+	size_t n, left = 0;
+	pid_t *list;
+
+	if (!s->on)
+		return 0;
+	list = list_orphans(s, &n);
+	for (size_t i = 0; i < n; i++)
+		if (!reaped(list[i]) && job && belongs(s, list[i], job))
+			left += killed(list[i]);
+	free(list);
+	return left;
+}
+
+/* ---- what an earlier runner left ------------------------------------------------------------------------------------------- */
+
+static bool send_signal(int pidfd, int sig)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0;
+}
+
+static void wait_until_gone(int pidfd, pid_t pid)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	while (poll(&p, 1, PATIENCE_MS) == 0)
+		log_warn("process %d of an earlier runner's job was killed and is still there; waiting", (int)pid);
+}
+
+/* The environment that was read is that of the process behind pidfd if that one lived until it had been read. Whether it was killed. */
+static bool kill_if_ours(struct sweep *s, pid_t pid)
+{
+	int pidfd = pidfd_open(pid, 0);
+	size_t len = pidfd < 0 ? 0 : read_environment(s, pid);
+	bool ours = len && find_token(s, len) && send_signal(pidfd, SIGKILL);
+
+	if (ours)
+		wait_until_gone(pidfd, pid);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ours;
+}
+
+static size_t kill_ours(struct sweep *s)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *de;
+	size_t n = 0;
+
+	while (d && (de = readdir(d))) {
+		pid_t pid = (pid_t)strtol(de->d_name, NULL, 10);
+
+		if (pid > 1 && pid != getpid())
+			n += kill_if_ours(s, pid);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void clear_away(struct sweep *s)
+{
+	size_t n, all = 0;
+
+	for (n = kill_ours(s); n; n = kill_ours(s))     /* what they forked meanwhile */
+		all += n;
+	if (all)
+		log_info("killed %zu processes that jobs of an earlier runner had left", all);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+void sweep_open(struct sweep *s, uint64_t socket)
+{
+	char path[64];
+
+	*s = (struct sweep){.socket = socket};
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	s->children_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->children_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+		log_warn("what jobs leave behind cannot be found: %s: %s", path, strerror(errno));
+		return;
+	}
+	s->on = true;
+	clear_away(s);
+}
+
+void sweep_close(struct sweep *s)
+{
+	if (s->on)
+		close(s->children_fd);
+	free(s->text);
+}
