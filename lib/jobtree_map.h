@@ -79,6 +79,21 @@ struct jt_source {
 enum jt_zip { JT_ZIP_SHORT, JT_ZIP_FILL, JT_ZIP_STRICT };
 int jt_zip(const struct jt_source *sources, size_t n, enum jt_zip how, const struct jt_item *fill, struct jt_source *ret, struct jt_error *err);
 
+/*
+ * jt_batches - one source of batches. An item of it: `data` is an array of `len` struct jt_item, as jt_zip makes, or with limits.joined the bytes
+ * of all with the separator between them. Items are bytes. The last batch may be small; an item that fits into no batch is one by itself.
+ * A batch is handed on when nothing more fits into it, when no item came for linger_ns, and at the end.
+ * Takes the source. Returns 0 with *ret, or -1 with *err, the source closed: JT_ENOMEM, JT_ELIMIT (no descriptor to be had). O(1) an item.
+ */
+struct jt_batch_opts {
+	struct jt_batch_limits limits;
+	const struct jt_template *template;       /* what an item costs there; borrowed until close; NULL: one word */
+	const char *separator;                    /* limits.join bytes; copied */
+	int64_t linger_ns;                        /* 0: wait until it is full, or the end */
+	uint32_t spread;                          /* so many slots share what is left at the end evenly; 0: it is one batch */
+};
+int jt_batches(const struct jt_source *source, const struct jt_batch_opts *opts, struct jt_source *ret, struct jt_error *err);
+
 /* ---- work -------------------------------------------------------------------------------------------------------- */
 
 struct jt_map;
@@ -105,7 +120,7 @@ struct jt_work {
 /*
  * A command as work: each call starts a process, in a process group of its own, and its output is what the process wrote.
  *
- * Items are bytes: `data` and `len`, no NUL within an argument. With `tuples` they are what jt_zip makes: {1} is the part of the first source.
+ * Items are bytes: `data` and `len`, no NUL within an argument. With `tuples` they are what jt_zip or jt_batches makes: {1} is the part of the first source.
  * Descriptors of the program reach the process only if they lack FD_CLOEXEC. Standard error is the program's.
  * The output is as many bytes as were written to standard output until the process ended and nobody held it open any more.
  * status  0 .. 255: exited so. JT_COMMAND_SIGNAL + n: killed by signal n. Below 0, an errno: -E2BIG, -ENOENT, -EACCES ... could not be

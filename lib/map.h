@@ -74,6 +74,9 @@ enum jt_map_status jti_course_status(const struct jti_course *c, const struct jt
 /* ---- the rest ------------------------------------------------------------------------------------------------------ */
 
 int jti_map_opts_check(struct jt_map_opts *o, uint32_t n_cpus, struct jt_error *err);   /* fills in the defaults */
+/* n items in one piece, {0} at first; jti_tuple_free releases them and it. */
+struct jt_item *jti_tuple_new(size_t n);
+void jti_tuple_free(void *tuple);
 /* jt_map_next; HOLD: the result counts as held until jti_map_delivered. */
 enum jti_hand { JTI_DELIVER, JTI_HOLD };
 enum jt_map_status jti_map_next(struct jt_map *m, struct jt_map_result *ret, int timeout_ms, enum jti_hand hand);

@@ -22,7 +22,7 @@ struct tuple {
 	struct jt_item item[];
 };
 
-static void tuple_free(void *data)
+void jti_tuple_free(void *data)
 {
 	if (!data)
 		return;
@@ -32,7 +32,7 @@ static void tuple_free(void *data)
 	free(t);
 }
 
-static struct jt_item *tuple_new(size_t n)
+struct jt_item *jti_tuple_new(size_t n)
 {
 	struct tuple *t = calloc(1, sizeof(*t) + n * sizeof(t->item[0]));
 	if (!t)
@@ -43,7 +43,7 @@ static struct jt_item *tuple_new(size_t n)
 
 static void drop(struct zip *z)
 {
-	tuple_free(z->tuple);
+	jti_tuple_free(z->tuple);
 	z->tuple = NULL;
 	z->at = z->n_filled = 0;
 }
@@ -76,7 +76,7 @@ static int complete(struct zip *z, struct jt_item *ret)
 		drop(z);
 		return -ENODATA;
 	}
-	*ret = (struct jt_item){ z->tuple, z->n, tuple_free };
+	*ret = (struct jt_item){ z->tuple, z->n, jti_tuple_free };
 	z->tuple = NULL;
 	z->at = z->n_filled = 0;
 	return 1;
@@ -85,7 +85,7 @@ static int complete(struct zip *z, struct jt_item *ret)
 static int zip_next(void *arg, struct jt_item *ret)
 {
 	struct zip *z = arg;
-	if (!z->tuple && !(z->tuple = tuple_new(z->n)))
+	if (!z->tuple && !(z->tuple = jti_tuple_new(z->n)))
 		return -ENOMEM;
 	for (; z->at < z->n; z->at++) {
 		int r = fetch(z);
