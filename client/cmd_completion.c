@@ -65,7 +65,7 @@ static void fish_option(const struct verb *v, const struct opt *opt)
 	printf("complete -c jobctl -n '__fish_seen_subcommand_from %s' -l %s", v->name, opt->name);
 	if (opt->letter)
 		printf(" -s %c", opt->letter);
-	printf("%s -d \"%s\"\n", opt->kind == OPT_FLAG ? "" : " -r", opt->help);
+	printf("%s -d \"%s\"\n", opt_is_flag(opt) ? "" : " -r", opt->help);
 }
 
 static void fish(void)

@@ -38,6 +38,9 @@ void options_done(struct options *o)
 	free(o->env.v);
 	free(o->env_inherit.v);
 	free(o->label.v);
+	for (size_t i = 0; i < o->pass.n; i++)
+		free((char *)(uintptr_t)o->pass.v[i]);
+	free(o->pass.v);
 	options_init(o);
 }
 
@@ -147,6 +150,12 @@ static int set(struct options *o, const struct opt *opt, const char *value)
 	case OPT_LIST:
 		list_add((struct list *)field, value);
 		return 0;
+	case OPT_PASS:
+		list_add((struct list *)field, xasprintf("--%s=%s", opt->name, value));
+		return 0;
+	case OPT_PASS_FLAG:
+		list_add((struct list *)field, xasprintf("--%s", opt->name));
+		return 0;
 	case OPT_INT:
 		return set_int(opt, value, (int64_t *)field);
 	case OPT_SECONDS:
@@ -170,7 +179,7 @@ static int parse_long(struct parse *p, const char *arg)
 		opt = find(options_common, arg, len);
 	if (!opt)
 		return unknown(p, arg, len);
-	if (opt->kind == OPT_FLAG)
+	if (opt_is_flag(opt))
 		return equals ? complain(CTL_USAGE, "--%s takes no value", opt->name) : set(p->o, opt, NULL);
 	if (equals)
 		return set(p->o, opt, equals + 1);
@@ -190,7 +199,7 @@ static int parse_letters(struct parse *p, const char *arg)
 			opt = find_letter(options_common, *arg);
 		if (!opt)
 			return no_option(p, "-", (char[]){ *arg, '\0' });
-		if (opt->kind != OPT_FLAG) {
+		if (!opt_is_flag(opt)) {
 			if (arg[1])
 				return set(p->o, opt, arg + 1);
 			if (p->at == p->argc)

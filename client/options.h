@@ -21,11 +21,12 @@ struct options {
 	int64_t workers, since, attempt, limit, retry, priority, nice;
 	double timeout_s, grace_s;
 	struct list env, label, env_inherit;
+	struct list pass;       /* options of another program, as they were given: "--name" or "--name=value"; owned */
 	const char **args;      /* positional ones, NULL-terminated; the array is owned, see options_done */
 	size_t n_args;
 };
 
-enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_SECONDS, OPT_LIST, OPT_NO_MORE };
+enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_SECONDS, OPT_LIST, OPT_PASS, OPT_PASS_FLAG, OPT_NO_MORE };
 
 struct opt {
 	const char *name;       /* without the dashes */
@@ -44,9 +45,18 @@ struct opt {
 	{ .name = (n), .letter = (l), .kind = OPT_INT, .offset = OPT_AT(f), .arg = (a), .help = (h), .min = (lo), .max = (hi) }
 #define SECONDS(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_SECONDS, .offset = OPT_AT(f), .arg = (a), .help = (h) }
 #define LIST(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_LIST, .offset = OPT_AT(f), .arg = (a), .help = (h) }
+/* Checked by name here, by value where they go. */
+#define PASS(n, l, a, h) { .name = (n), .letter = (l), .kind = OPT_PASS, .offset = OPT_AT(pass), .arg = (a), .help = (h) }
+#define PASS_FLAG(n, l, h) { .name = (n), .letter = (l), .kind = OPT_PASS_FLAG, .offset = OPT_AT(pass), .help = (h) }
 #define OPTS_END { .kind = OPT_NO_MORE }
 
 enum opt_stop { OPTS_MIXED, OPTS_STOP_AT_ARG };         /* where the options end */
+
+/* Whether it stands alone: no value follows it. */
+static inline bool opt_is_flag(const struct opt *opt)
+{
+	return opt->kind == OPT_FLAG || opt->kind == OPT_PASS_FLAG;
+}
 
 void options_init(struct options *o);
 void options_done(struct options *o);

@@ -98,6 +98,43 @@ static const struct opt shutdown_opts[] = {
 	OPTS_END
 };
 
+static const struct opt fetch_opts[] = {
+	PASS("output", 'o', "FILE|-", "the file that appears when all is there; -: standard output"),
+	PASS("streams", 'x', "N", "requests at once, the most; default: 8"),
+	PASS("checksum", 0, "ALG:HEX", "md5, sha1, sha256 or sha512 of what is fetched"),
+	PASS("checksum-file", 0, "FILE", "lines of sha256sum; the one with the name of the output counts"),
+	PASS_FLAG("keep-bad", 0, "what fails its checksum becomes FILE.bad instead of nothing"),
+	PASS_FLAG("no-clobber", 0, "never replace a file"),
+	PASS_FLAG("if-changed", 0, "fetch only what is not the object of the last --if-changed"),
+	PASS_FLAG("mtime", 0, "give the file the time of the object"),
+	PASS("range", 0, "FIRST-LAST", "only these bytes, the last one included"),
+	PASS("into", 0, "FILE", "write the --range into this file, in place"),
+	PASS("at", 0, "OFFSET", "where in the file of --into"),
+	PASS("min-part", 0, "SIZE", "no part is planned smaller; default: 8M"),
+	PASS("max-per-host", 0, "N", "no more requests than that at once"),
+	PASS("limit-rate", 0, "SIZE", "bytes a second over all streams"),
+	PASS("tries", 0, "N", "attempts without progress before giving up; default: 15"),
+	PASS("stall-timeout", 0, "SECONDS", "without a byte for so long a stream is tried again; default: 30"),
+	PASS("retry-after-cap", 0, "SECONDS", "the longest Retry-After that is heeded; default: 300"),
+	PASS("restarts", 0, "N", "how often the object may change meanwhile; default: 3"),
+	PASS("deadline", 0, "SECONDS", "give up after this time"),
+	PASS("alloc", 0, "HOW", "fall (reserve the room first), sparse or none; default: fall"),
+	PASS_FLAG("durable", 0, "sync the data before the state claims it"),
+	PASS_FLAG("no-fsync", 0, "do not sync at the end"),
+	PASS("save-interval", 0, "SECONDS", "note down what is there so often; default: 2"),
+	PASS("save-bytes", 0, "SIZE", "or whenever so much has come; default: 64M"),
+	PASS_FLAG("trust-size", 0, "go on with an object that has no validator if its size is the same"),
+	PASS("header-file", 0, "FILE", "more header fields: NAME: VALUE, one a line"),
+	PASS("cacert", 0, "FILE", "certificates to trust instead of the system's"),
+	PASS_FLAG("http2", 0, "HTTP/2 where the server can; parts may then share a connection"),
+	PASS_FLAG("json", 0, "progress and the final record as JSON, one object a line"),
+	PASS_FLAG("stats", 0, "the final record as JSON"),
+	PASS("heartbeat", 0, "SECONDS", "between two lines of progress; default: 1"),
+	PASS("progress-fd", 0, "N", "the lines of --json go to this descriptor, too"),
+	PASS_FLAG("quiet", 'q', "say nothing but errors"),
+	OPTS_END
+};
+
 static const struct opt plan_opts[] = {
 	FLAG("simulate", 0, simulate, "run it under virtual time with each job's duration_s"),
 	WORKERS,
@@ -134,6 +171,7 @@ const struct verb verbs[] = {
 	{ "shutdown", "", "end the daemon; jobs run on unless told otherwise", cmd_shutdown, shutdown_opts, OPTS_MIXED, 0, 0 },
 	{ "config", "check [FILE]", "check jobd.conf", cmd_config, no_opts, OPTS_MIXED, 1, 2 },
 	{ "plan", "FILE|-", "check a file and say what would run when, without a daemon", cmd_plan, plan_opts, OPTS_MIXED, 1, 1 },
+	{ "fetch", "URL", "fetch one object in parallel ranges, without a daemon", cmd_fetch, fetch_opts, OPTS_MIXED, 1, 1 },
 	{ "version", "", "print the version", cmd_version, no_opts, OPTS_MIXED, 0, 0 },
 	{ "bridge", "", "connect stdin and stdout to the daemon's socket", cmd_bridge, no_opts, OPTS_MIXED, 0, 0 },
 	{ "completion", "bash|zsh|fish", "print a completion script for a shell", cmd_completion, no_opts, OPTS_MIXED, 1, 1 },

@@ -27,6 +27,7 @@ int cmd_cancel(const struct options *o);
 int cmd_completion(const struct options *o);
 int cmd_config(const struct options *o);
 int cmd_events(const struct options *o);
+int cmd_fetch(const struct options *o);
 int cmd_follow(const struct options *o);
 int cmd_hold(const struct options *o);
 int cmd_logs(const struct options *o);

@@ -106,20 +106,6 @@ void jt_fetch_release(struct jt_fetch_plan *plan, uint32_t part)
 	plan->part[part].taken = false;
 }
 
-uint32_t jt_fetch_largest(const struct jt_fetch_plan *plan)
-{
-	uint32_t best = JT_FETCH_NONE;
-	uint64_t most = 0;
-	for (uint32_t i = 0; i < plan->n; i++) {
-		const struct jt_fetch_part *p = &plan->part[i];
-		if (p->taken && p->end - p->at > most) {
-			most = p->end - p->at;
-			best = i;
-		}
-	}
-	return best;
-}
-
 /* The part ends at border, a new one takes what lay behind it. The bytes that lack are the same. */
 static int cut(struct jt_fetch_plan *plan, uint32_t part, uint64_t border, uint32_t *ret_new, struct jt_error *err)
 {
@@ -170,6 +156,14 @@ void jt_fetch_written(struct jt_fetch_plan *plan, uint32_t part, uint64_t n)
 	assert(n <= p->at - p->written);
 	p->written += n;
 	plan->in_file += n;
+}
+
+void jt_fetch_close(struct jt_fetch_plan *plan, uint32_t part)
+{
+	assert(part < plan->n && plan->part[part].end == plan->end);
+	struct jt_fetch_part *p = &plan->part[part];
+	plan->lacking -= p->end - p->at;
+	plan->end = p->end = p->at;
 }
 
 uint64_t jt_fetch_lacking(const struct jt_fetch_plan *plan)

@@ -57,9 +57,6 @@ uint32_t jt_fetch_take(struct jt_fetch_plan *plan);
 /* jt_fetch_release - the stream has left the part, complete or not. */
 void jt_fetch_release(struct jt_fetch_plan *plan, uint32_t part);
 
-/* jt_fetch_largest - the part with a stream that lacks most bytes. JT_FETCH_NONE: all have what they need. O(parts) */
-uint32_t jt_fetch_largest(const struct jt_fetch_plan *plan);
-
 /*
  * jt_fetch_halve - the second half of what `part` lacks becomes a part of its own, taken, for a stream that has nothing to do.
  * The owner of `part` ends sooner: jt_fetch_received cuts it. 0, or -1 with *err: JT_ESTATE less than JT_FETCH_HALVE_MIN is lacking;
@@ -75,6 +72,9 @@ uint64_t jt_fetch_received(struct jt_fetch_plan *plan, uint32_t part, uint64_t n
 
 /* jt_fetch_written - n bytes more of the part are in the file, in order; no more than were received. */
 void jt_fetch_written(struct jt_fetch_plan *plan, uint32_t part, uint64_t n);
+
+/* jt_fetch_close - the object of unknown length ends where the last part is: what that lacks does not exist. */
+void jt_fetch_close(struct jt_fetch_plan *plan, uint32_t part);
 
 uint64_t jt_fetch_lacking(const struct jt_fetch_plan *plan);                /* bytes that were not received; O(1) */
 uint64_t jt_fetch_in_file(const struct jt_fetch_plan *plan);                /* bytes written; O(1) */

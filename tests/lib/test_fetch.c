@@ -98,11 +98,21 @@ static void die_and_resume(struct life *l)
 		l->stream[i] = JT_FETCH_NONE;
 }
 
+static uint32_t largest(const struct jt_fetch_plan *plan)
+{
+	uint32_t n, best = JT_FETCH_NONE;
+	const struct jt_fetch_part *p = jt_fetch_parts(plan, &n);
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].taken && p[i].at < p[i].end && (best == JT_FETCH_NONE || p[i].end - p[i].at > p[best].end - p[best].at))
+			best = i;
+	return best;
+}
+
 static void find_work(struct life *l, uint32_t i)
 {
 	uint32_t slowest;
 	l->stream[i] = jt_fetch_take(l->plan);
-	if (l->stream[i] != JT_FETCH_NONE || (slowest = jt_fetch_largest(l->plan)) == JT_FETCH_NONE)
+	if (l->stream[i] != JT_FETCH_NONE || (slowest = largest(l->plan)) == JT_FETCH_NONE)
 		return;
 	if (jt_fetch_halve(l->plan, slowest, &l->stream[i], &err) != 0) {
 		claim(err.code == JT_ESTATE);
@@ -254,6 +264,19 @@ START_TEST(a_small_remainder_is_taken_over_but_not_halved)
 }
 END_TEST
 
+START_TEST(an_object_of_unknown_length_ends_where_it_ended)
+{
+	struct jt_fetch_plan *plan = plan_of(INT64_MAX, 0, INT64_MAX, 1);
+	uint32_t part = jt_fetch_take(plan);
+	jt_fetch_received(plan, part, 12345);
+	jt_fetch_close(plan, part);
+	ck_assert_uint_eq(jt_fetch_lacking(plan), 0);
+	jt_fetch_written(plan, part, 12345);
+	check_tiling(plan, 0, 12345);
+	jt_fetch_plan_free(plan);
+}
+END_TEST
+
 START_TEST(impossible_plans_are_refused)
 {
 	static const struct jt_fetch_opts bad[] = {
@@ -399,6 +422,7 @@ int main(void)
 	tcase_add_test(t, a_rest_smaller_than_two_parts_is_one_part);
 	tcase_add_test(t, the_owner_of_a_halved_part_is_cut);
 	tcase_add_test(t, a_small_remainder_is_taken_over_but_not_halved);
+	tcase_add_test(t, an_object_of_unknown_length_ends_where_it_ended);
 	tcase_add_test(t, impossible_plans_are_refused);
 	tcase_add_test(t, the_state_claims_what_is_written_and_not_what_is_on_its_way);
 	tcase_add_test(t, a_state_with_any_byte_changed_or_cut_off_is_refused);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Mem - allocation that ends the process when there is none: what is in the file stays, and another process goes on. */
+#ifndef FETCH_MEM_H
+#define FETCH_MEM_H
+
+#include <stddef.h>
+
+void *mem_zero(size_t n, size_t size);
+void *mem_grow(void *p, size_t n, size_t size);
+char *mem_text(const char *text);                       /* NULL of NULL */
+char *mem_part(const char *text, size_t len);
+char *mem_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* mem_replace - *p is freed and becomes a copy of text (NULL: NULL). */
+void mem_replace(char **p, const char *text);
+
+#endif
