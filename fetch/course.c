@@ -354,12 +354,12 @@ static void changed(struct slot *s)
 		fail_set(&f->why, FETCH_CHANGED, "%s: the object changed while it was fetched, and a part of it is written already", s->url.shown);
 		return;
 	}
-	if (!before_us && ++f->restarts > f->o->restarts) {
-		fail_set(&f->why, FETCH_CHANGED, "%s: the object changed %" PRIu64 " times while it was fetched", s->url.shown, f->restarts);
-		return;
-	}
 	net_drop_slots(f);
 	plan_drop(f);
+	if (!before_us && ++f->restarts > f->o->restarts) {
+		fail_set(&f->why, FETCH_CHANGED, "%s: the object changed %" PRIu64 " time(s) while it was fetched", f->first_url.shown, f->restarts);
+		return;
+	}
 	object_done(&f->object);
 	f->answered = false;
 	f->whole = f->one_by_one = f->no_if_range = f->asking_rest = f->resumed = false;

@@ -210,12 +210,13 @@ static void use_slots(struct fetch *f)
 				use_slot(f, &f->slot[i]);
 }
 
-static void take_ends(struct fetch *f)
+/* Returns how many requests were over. */
+static int take_ends(struct fetch *f)
 {
 	CURLMsg *msg;
-	int left;
+	int left, n = 0;
 
-	while (f->why.status == FETCH_OK && (msg = curl_multi_info_read(f->multi, &left))) {
+	for (; f->why.status == FETCH_OK && (msg = curl_multi_info_read(f->multi, &left)); n++) {
 		CURLcode result = msg->data.result;
 		char *private;
 		struct slot *s;
@@ -227,6 +228,7 @@ static void take_ends(struct fetch *f)
 		s->due_ms = CLOCK_NEVER;
 		course_end(s, result);
 	}
+	return n;
 }
 
 /* ---- clocks ---------------------------------------------------------------------------------------------------------- */
@@ -314,54 +316,26 @@ static int64_t next_ms(const struct fetch *f, int64_t now)
 	return next > now ? next - now : 0;
 }
 
-/* How long nothing may be read, for --limit-rate. What was not used up is not saved for later. */
-static int64_t unpaid_ms(struct fetch *f, int64_t now)
-{
-	uint64_t due, rate = f->o->limit_rate;
-
-	if (!rate)
-		return 0;
-	due = (uint64_t)((double)(now - f->pay_from_ms) / 1000 * (double)rate);
-	if (f->received - f->paid_bytes < due) {
-		f->pay_from_ms = now;
-		f->paid_bytes = f->received;
-		return 0;
-	}
-	return (int64_t)((double)(f->received - f->paid_bytes - due) * 1000 / (double)rate);
-}
-
-static void forgive(struct fetch *f, int64_t ms)
-{
-	for (uint32_t i = 0; i < f->n_slots; i++)
-		f->slot[i].last_ms += ms;
-}
-
 static void wait_for_something(struct fetch *f)
 {
-	int64_t now = clock_ms(), next = next_ms(f, now), unpaid = unpaid_ms(f, now);
 	struct curl_waitfd also[] = { { .fd = f->writer.done.out, .events = CURL_WAIT_POLLIN }, { .fd = f->signal_fd, .events = CURL_WAIT_POLLIN } };
 	int ready;
 
-	if (unpaid == 0) {
-		curl_multi_poll(f->multi, also, 2, (int)next, &ready);
-		return;
-	}
-	post_wait(&f->writer.done, f->signal_fd, (int)sooner(unpaid, next));
-	forgive(f, clock_ms() - now);
+	curl_multi_poll(f->multi, also, 2, (int)next_ms(f, clock_ms()), &ready);
 }
 
 void net_run(struct fetch *f)
 {
-	int running;
+	int running, ends;
 
 	f->pay_from_ms = clock_ms();
 	while (f->why.status == FETCH_OK && f->signal == 0 && !f->ended && !(plan_complete(f) && net_open(f) == 0)) {
 		use_slots(f);
-		if (unpaid_ms(f, clock_ms()) == 0)
-			curl_multi_perform(f->multi, &running);
-		take_ends(f);
+		curl_multi_perform(f->multi, &running);
+		ends = take_ends(f);
 		net_take_done(f);
 		look_at_clocks(f);
-		wait_for_something(f);
+		if (ends == 0 && f->why.status == FETCH_OK)
+			wait_for_something(f);
 	}
 }

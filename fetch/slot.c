@@ -150,10 +150,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	return goes_on(s) ? n : 0;
 }
 
-/* The streams that cannot read while the writer is behind have not stalled. */
+/* The streams that cannot read while we wait for something of our own have not stalled. */
 static void forgive(struct fetch *f, int64_t us)
 {
-	f->writer_wait_us += us;
 	for (uint32_t i = 0; i < f->n_slots; i++)
 		f->slot[i].last_ms += us / 1000;
 }
@@ -168,8 +167,10 @@ static struct work *buffer_for(struct fetch *f)
 		net_take_done(f);
 		work = writer_buffer(&f->writer);
 	}
-	if (begin)
+	if (begin) {
+		f->writer_wait_us += clock_us() - begin;
 		forgive(f, clock_us() - begin);
+	}
 	return work;
 }
 
@@ -230,6 +231,33 @@ static bool is_cut(const struct slot *s)
 	return p->at == p->end && s->got != s->expected;
 }
 
+/* How long nothing may be read. Time that was not used is not saved for later. */
+static int64_t unpaid_ms(struct fetch *f)
+{
+	int64_t now = clock_ms();
+	double due = (double)(now - f->pay_from_ms) / 1000 * (double)f->o->limit_rate;
+	double debt = (double)(f->received - f->paid_bytes) - due;
+
+	if (debt > 0)
+		return (int64_t)(debt * 1000 / (double)f->o->limit_rate);
+	f->pay_from_ms = now;
+	f->paid_bytes = f->received;
+	return 0;
+}
+
+/* --limit-rate: what is not read fills the window of TCP, and the server waits. */
+static void pay(struct fetch *f)
+{
+	int64_t begin = clock_us(), ms = f->o->limit_rate ? unpaid_ms(f) : 0;
+
+	while (ms > 0 && f->why.status == FETCH_OK && !net_interrupted(f)) {
+		post_wait(&f->writer.done, f->signal_fd, (int)least((uint64_t)ms, 1000));
+		net_take_done(f);
+		ms = unpaid_ms(f);
+	}
+	forgive(f, clock_us() - begin);
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct slot *s = arg;
@@ -248,6 +276,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	taken = take(s, data + skipped, come - skipped);
 	s->f->received += taken;
 	course_gained(s, taken);
+	pay(s->f);
 	return skipped + taken == n && !is_cut(s) ? n : 0;
 }
 
@@ -265,7 +294,7 @@ static void set_up(struct slot *s)
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, f->o->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobd-fetch/" PACKAGE_VERSION);
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, f->o->limit_rate && f->o->limit_rate < (64 << 20) ? 16384L : (long)BUFFER_SIZE);
+	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, s->error);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);

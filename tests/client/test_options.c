@@ -122,7 +122,7 @@ static void check_table(const struct verb *v)
 {
 	for (const struct opt *a = v->opts; a->kind != OPT_NO_MORE; a++) {
 		ck_assert_msg(a->help[0] != 0, "%s --%s", v->name, a->name);
-		ck_assert_msg((a->kind == OPT_FLAG) == (a->arg == NULL), "%s --%s", v->name, a->name);
+		ck_assert_msg(opt_is_flag(a) == (a->arg == NULL), "%s --%s", v->name, a->name);
 		for (const struct opt *b = a + 1; b->kind != OPT_NO_MORE; b++) {
 			ck_assert_msg(strcmp(a->name, b->name) != 0, "%s --%s", v->name, a->name);
 			ck_assert_msg(!a->letter || a->letter != b->letter, "%s -%c", v->name, a->letter);

@@ -42,10 +42,20 @@ class Alone(unittest.TestCase):
         self.assertEqual(2, done.returncode)
         self.assertIn("did you mean --follow?", done.stderr)
 
+    @staticmethod
+    def pages(verb):
+        """jobctl(1), and the page of the verb if it has one of its own."""
+        text = ""
+        for page in ("jobctl.1", "jobctl-%s.1" % verb):
+            path = os.path.join(kit.SOURCE, "doc", page)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as f:
+                    text += f.read()
+        return text
+
     def test_manual_page_has_every_verb_and_option(self):
-        with open(os.path.join(kit.SOURCE, "doc", "jobctl.1"), encoding="utf-8") as f:
-            page = f.read()
         for name in verbs():
+            page = self.pages(name)
             self.assertTrue(re.search(r"\bCm %s\b" % name, page) or re.search(r"^\.Cm status.* %s\b" % name, page, re.M), name)
             for option in re.findall(r"^  (?:-\w, )?--(\S+)", jobctl(name, "--help").stdout, re.M):
                 self.assertTrue(re.search(r"(Fl|,|\|) -%s\b" % option, page), "%s --%s" % (name, option))

@@ -51,13 +51,21 @@ class Lint(unittest.TestCase):
                       if os.path.basename(inc) in foreign or other + "/" in inc]
         self.none(found, "the client knows the published interface alone")
 
+    def test_fetch_knows_neither_of_them_nor_they_it(self):
+        others = (self.headers("daemon") | self.headers("client")) - self.headers("lib") - self.headers("fetch")
+        found = ["%s:%d includes %s" % (p, n, inc) for p in tree.files("fetch", suffix=C) for n, inc in includes(p)
+                 if os.path.basename(inc) in others or "daemon/" in inc or "client/" in inc]
+        found += ["%s:%d includes %s" % (p, n, inc) for p in tree.files("lib", "daemon", "client", suffix=C) for n, inc in includes(p)
+                  if "fetch/" in inc or inc.startswith("curl/")]
+        self.none(found, "jobd-fetch is a program of its own: it is started, not called")
+
     def test_the_runner_knows_neither_json_nor_sql_nor_the_loop(self):
         found = ["%s:%d includes %s" % (p, n, inc) for p in tree.files("daemon/runner", suffix=C) for n, inc in includes(p)
                  if inc.startswith(("sqlite3.h", "jansson.h", "yaml.h", "event2/"))]
         self.none(found, "the runner parses nothing from clients and touches no database")
 
     def test_only_the_store_includes_sqlite(self):
-        found = ["%s:%d" % (p, n) for p in tree.files("lib", "daemon", "client", suffix=C) for n, inc in includes(p)
+        found = ["%s:%d" % (p, n) for p in tree.files("lib", "daemon", "client", "fetch", suffix=C) for n, inc in includes(p)
                  if inc == "sqlite3.h" and not re.match(r"daemon/store[^/]*\.[ch]$", p)]
         self.none(found, "SQL has one place: daemon/store*.c")
 
@@ -73,18 +81,18 @@ class Lint(unittest.TestCase):
 
     def test_only_the_mailbox_has_a_mutex(self):
         """threads.c (jt_run_threads) and map_threads.c (jt_map_*) are the library's executors; the runner's workers and the mailbox are the daemon's."""
-        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", suffix=C)
+        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", "fetch", suffix=C)
                  if os.path.basename(p) not in ("mailbox.c", "threads.c", "map_threads.c", "run_threads.c")
                  for n, line in tree.lines(tree.code(p), r"\bpthread_(mutex|rwlock|spin|cond)_|\bmtx_|\bcnd_")]
         self.none(found, "threads own, messages move")
 
     def test_nobody_waits_for_any_child(self):
-        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", suffix=C)
+        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", "fetch", suffix=C)
                  for n, line in tree.lines(tree.code(p), r"\bwaitpid\s*\(\s*-1|\bwait\s*\(\s*(NULL|0|&)|\bwait3\s*\(|P_ALL\b")]
         self.none(found, "children are reaped by pidfd, in one place")
 
     def test_no_unbounded_string_functions(self):
-        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", suffix=C)
+        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", "fetch", suffix=C)
                  for n, line in tree.lines(tree.code(p), r"\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|strtok)\s*\(")]
         self.none(found, "numbers are parsed with their range, buffers have sizes")
 
@@ -98,7 +106,7 @@ class Lint(unittest.TestCase):
         self.none(found, "wait for an event, a ready line or a FIFO")
 
     def test_every_source_says_its_licence(self):
-        wanted = tree.files("lib", "daemon", "client", "tests", "etc", "scripts", "systemd", suffix=(".c", ".h", ".py", ".sh", ".in", ".yaml"))
+        wanted = tree.files("lib", "daemon", "client", "fetch", "tests", "etc", "scripts", "systemd", suffix=(".c", ".h", ".py", ".sh", ".in", ".yaml"))
         wanted += ["Makefile.am", "configure.ac", "tests/run", "tests/driver", ".ci/run", "quickstart", "scripts/build", "scripts/packages"]
         found = [p for p in wanted if os.path.exists(os.path.join(tree.ROOT, p)) and os.path.basename(p) != "check_history.py"
                  and not any("SPDX-License-Identifier: MIT" in line for line in tree.text(p).split("\n")[:3])]
@@ -106,13 +114,13 @@ class Lint(unittest.TestCase):
 
     def test_nothing_is_left_for_later(self):
         words = r"\b(%s)\b" % "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK"))
-        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", "tests", "etc", "scripts", "systemd", "doc")
+        found = ["%s:%d %s" % (p, n, line.strip()) for p in tree.files("lib", "daemon", "client", "fetch", "tests", "etc", "scripts", "systemd", "doc")
                  if p.endswith((".c", ".h", ".py", ".sh", ".md", ".in", ".varlink", ".yaml", ".am"))
                  for n, line in tree.lines(tree.text(p), words)]
         self.none(found, "what is missing is an issue, not a comment")
 
     def test_no_trailing_blanks(self):
-        found = ["%s:%d" % (p, n) for p in tree.files("lib", "daemon", "client", "tests", "etc", "scripts", "systemd", "doc", suffix=C + (".py", ".sh", ".md", ".yaml", ".in"))
+        found = ["%s:%d" % (p, n) for p in tree.files("lib", "daemon", "client", "fetch", "tests", "etc", "scripts", "systemd", "doc", suffix=C + (".py", ".sh", ".md", ".yaml", ".in"))
                  for n, _ in tree.lines(tree.text(p), r"[ \t]+$")]
         self.none(found, "no blanks at the end of a line")
 
