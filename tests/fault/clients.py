@@ -82,9 +82,8 @@ class Submitter(Client):
     def step(self):
         if self.rng.random() < 0.5 and len(self.unfinished) < UNFINISHED_MAX:
             self.submit_next()
-        elif self.unfinished and self.rng.random() < 0.4:
-            self.rng.choice([self.cancel_job, self.cancel_job, self.hold_job, self.hold_job, self.release_job, self.release_job,
-                             self.cancel_run])()
+        elif self.unfinished and self.rng.random() < 0.15:
+            self.rng.choices([self.cancel_job, self.cancel_run, self.hold_job, self.release_job], [2, 0.3, 3, 6])[0]()
         else:
             self.wait(0.03)
 
@@ -213,9 +212,8 @@ class Submitter(Client):
         self.cancel(run, path, [run.keys[path]])
 
     def cancel_run(self):
-        if self.rng.random() < 0.2:
-            run = self.rng.choice(self.unfinished)
-            self.cancel(run, None, list(run.keys.values()))
+        run = self.rng.choice(self.unfinished)
+        self.cancel(run, None, list(run.keys.values()))
 
     def cancel(self, run, path, keys):
         """Of one job that nothing is below: it is the one that is cancelled, `sure`."""

@@ -71,11 +71,11 @@ def kill_runners(world):
 
 
 class KillRunner(Fault):
-    """kill -9 of jobd-runner: jobd starts another one, which first kills what the old one left."""
+    """kill -9 of jobd-runner while it has jobs: jobd starts another one, which first kills what the old one left."""
     name = "kill runner"
 
     def strike(self, world, rng):
-        return kill_runners(world)
+        return bool(world.jobs()) and kill_runners(world)
 
 
 class KillBoth(Fault):
@@ -83,7 +83,7 @@ class KillBoth(Fault):
     name = "kill runner and jobd"
 
     def strike(self, world, rng):
-        if not world.runners():
+        if not world.jobs() or not world.runners():
             return False
         if rng.random() < 0.5:
             world.kill()

@@ -88,7 +88,7 @@ class Maker:
         on_lost = rng.choice(["retry", "retry", "fail", "hold"])
         after = random_after(rng, [p for p in keys if p < path], path)
         job = {"path": path, "labels": {"key": keys[path]}, "on_lost": on_lost, "retry": {"max": retries, "cap_s": 0.02},
-               "argv": self.argv(keys[path], rng.choice(self.lengths_ms), status)}
+               "argv": self.argv(keys[path], rng.choice(["", "+"]) + str(rng.choice(self.lengths_ms)), status)}
         if after:
             job["after"] = [after]
         waited_for = [p for p in keys if after in (p, p + "/") or (after and after.endswith("/") and p.startswith(after))]

@@ -89,6 +89,10 @@ class World:
         """The pids of the jobd-runners of this state folder."""
         return processes_with_arguments("jobd-runner", self.daemon.state)
 
+    def jobs(self):
+        """The pids of the jobs that run."""
+        return processes_with_arguments("sidejob", self.witness.side.path)
+
     def mark(self, *words):
         self.witness.mark(*words)
 
