@@ -28,6 +28,7 @@
 #include "lock.h"
 #include "log.h"
 #include "notify.h"
+#include "place.h"
 #include "rpc.h"
 
 #define DRAIN_MS 2000                   /* at the end: for clients to take their last replies */
@@ -230,32 +231,19 @@ static int make_dirs(const char *path)
 	return mkdir(buf, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-static int open_dir_of_ours(int at, const char *path)
-{
-	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
-		return fd;
-	close(fd);
-	errno = EPERM;
-	return -1;
-}
-
 static int open_state(struct daemon *d)
 {
 	struct engine *e = &d->e;
 
-	if (make_dirs(d->at.state) < 0 || (e->state_fd = open_dir_of_ours(AT_FDCWD, d->at.state)) < 0) {
-		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to another user; give a --state of your own" : strerror(errno));
+	if (make_dirs(d->at.state) < 0 || (e->state_fd = place_open_dir(d->at.state, PLACE_OURS)) < 0) {
+		log_error("state directory %s: %s", d->at.state, errno == EPERM ? "it belongs to another user, or others can write to it; "
+			  "give a --state of your own, mode 0700" : errno == ENOTDIR ? "Not a directory; a link is not followed" : strerror(errno));
 		return -1;
 	}
 	d->lock_fd = lock_take(e->state_fd, d->at.state);
 	if (d->lock_fd < 0)
 		return -1;
-	if ((mkdirat(e->state_fd, "out", 0700) < 0 && errno != EEXIST) || (e->out_fd = open_dir_of_ours(e->state_fd, "out")) < 0) {
+	if ((mkdirat(e->state_fd, "out", 0700) < 0 && errno != EEXIST) || (e->out_fd = openat(e->state_fd, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0) {
 		log_error("%s/out: %s", d->at.state, strerror(errno));
 		return -1;
 	}
@@ -320,9 +308,7 @@ static int set_socket_group(const char *path, const struct conf *c)
 
 	if (c->socket_group && !gr)
 		log_warn("socket_group: there is no group \"%s\"", c->socket_group);
-	if (gr && chown(path, (uid_t)-1, gr->gr_gid) < 0)
-		return -1;
-	return chmod(path, c->socket_mode);
+	return place_give_socket(path, (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1, c->socket_mode);
 }
 
 /* The default folder in /tmp may be made by anybody before us: only one that is ours, and closed to others, will do. */

@@ -2,6 +2,7 @@
 /* Opening and closing the database. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,10 +188,24 @@ static int count_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* A FIFO would be waited for when it is opened; nothing but files belongs here. */
+static int check_kind(const struct store *st, const char *ending, struct store_error *err)
+{
+	char path[PATH_MAX];
+	struct stat sb;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s%s", st->path, ending) >= sizeof(path) || lstat(path, &sb) < 0 || S_ISREG(sb.st_mode))
+		return 0;
+	snprintf(err->text, sizeof(err->text), "%.400s: is not a regular file; move it out of the way", path);
+	return -1;
+}
+
 static int open_checked(struct store *st, const char *dir, struct store_error *err)
 {
 	enum store_file file;
 
+	if (check_kind(st, "", err) || check_kind(st, "-wal", err) || check_kind(st, "-journal", err))
+		return -1;
 	if (store_finish_restore(dir, err) || store_check_file(st->path, &file, err) || store_check_wal(st->path, err))
 		return -1;
 	if (file == STORE_NEW && create(st, dir, err))

@@ -47,7 +47,7 @@ static bool is_there(const struct store *st)
 /* A file system that can not keep room for us is one without ballast. */
 static bool allocate(struct store *st)
 {
-	int fd = open(st->ballast_path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = open(st->ballast_path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	int rc = fd < 0 ? errno : posix_fallocate(fd, 0, st->ballast_bytes);
 
 	if (fd >= 0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "place.h"
 
 #define BACKLOG 16
 
@@ -64,7 +65,7 @@ static int publish(int fd, const char *path, uid_t allow_uid)
 	rc = bind_to(fd, fresh);
 	umask(mask);
 	if (!rc && allow_uid != NO_UID && geteuid() == 0)
-		rc = chown(fresh, allow_uid, (gid_t)-1);
+		rc = place_give_socket(fresh, allow_uid, (gid_t)-1, 0600);
 	if (!rc)
 		rc = listen(fd, BACKLOG);
 	if (!rc)
@@ -77,11 +78,30 @@ static int publish(int fd, const char *path, uid_t allow_uid)
 	return rc;
 }
 
+/* Beside the socket stand the lock and the ends that are kept: nobody else may put something in their place. */
+static int check_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	int fd = folder ? place_open_dir(folder, PLACE_OURS_OR_ROOTS) : -1, saved = errno;
+
+	if (fd >= 0)
+		close(fd);
+	if (fd < 0 && saved == EPERM)
+		log_error("%s: it belongs to another user, or others can write to it: the socket needs a folder of our own, mode 0700", folder);
+	free(folder);
+	errno = saved;
+	return fd < 0 ? -1 : 0;
+}
+
 int listen_at(const char *path, uid_t allow_uid, struct listener *ret)
 {
-	struct listener l = {.fd = -1, .lock_fd = lock_for(path), .path = path, .owned = true};
+	struct listener l = {.fd = -1, .lock_fd = -1, .path = path, .owned = true};
 	int saved;
 
+	if (check_folder(path) < 0)
+		return -1;
+	l.lock_fd = lock_for(path);
 	if (l.lock_fd < 0)
 		return errno == EWOULDBLOCK ? 1 : -1;
 	l.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
