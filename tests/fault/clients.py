@@ -112,7 +112,7 @@ class Submitter(Client):
             self.unknown("whole" if way == "dropped" else way, run)
             raise
         except varlink.Error as error:
-            if not error.name.endswith((".Busy", ".Failed")):
+            if not error.name.endswith((".Busy", ".DiskFull", ".Failed")):
                 raise
             self.unknown(way, run)
 
@@ -162,7 +162,7 @@ class Submitter(Client):
         try:
             self.conn.call("Add", run=number, jobs=part)
         except varlink.Error as error:
-            if error.name.endswith((".Busy", ".Failed")):
+            if error.name.endswith((".Busy", ".DiskFull", ".Failed")):
                 raise
             # below what has failed, or behind the seal; or, the second time, it is there
             self.witness.answer("info" if repeated else "fail", "submit", keys)
