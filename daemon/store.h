@@ -184,7 +184,6 @@ struct store_op {
 	void (*row)(struct store_op *op, const struct store_load_row *row);
 	void (*dir)(struct store_op *op, const char *path);
 	char error[256];                /* of a query (what it gives is then incomplete) or backup; "" = none */
-	bool answered;                  /* the store's own: not to be asked again when the batch is */
 };
 
 struct store_op *store_op_new(enum store_kind kind);    /* zeroed */

@@ -90,13 +90,12 @@ static void deliver(struct store *st, struct store_op *op)
 
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
+/* In a batch that is rolled back it saw what never was: then it is asked again. */
 static void answer(struct store *st, struct store_op *op)
 {
-	if (op->answered)
-		return;
+	op->error[0] = '\0';
 	if (store_query(st, op))
 		snprintf(op->error, sizeof(op->error), "%s", sqlite3_errmsg(st->db));
-	op->answered = true;
 }
 
 static int execute(struct store *st, struct store_op *op)

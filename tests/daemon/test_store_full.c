@@ -191,6 +191,40 @@ START_TEST(what_was_posted_behind_stays_in_order)
 }
 END_TEST
 
+static bool asked, found;
+
+static void on_asked(struct store_op *op)
+{
+	asked = true;
+	found = op->rows != NULL;
+}
+
+/* All three stand in one batch, for the thread begins when they are there. */
+START_TEST(a_query_is_not_answered_from_what_was_rolled_back)
+{
+	struct store_op *ask = store_op_new(ST_GET_JOB);
+	struct store_error err;
+
+	asked = found = false;
+	kit_base = event_base_new();
+	kit_store = store_open(kit_dir, &err);
+	ck_assert_msg(kit_store != NULL, "%s", err.text);
+	fill_but(40);
+	store_post(kit_store, kit_jobs_new(1, 0, 1));
+	ask->id = JOB_ID(1, 0);
+	ask->done = on_asked;
+	store_post(kit_store, ask);
+	post_big(2);
+	ck_assert_msg(store_start(kit_store, kit_base, &err) == 0, "%s", err.text);
+	while (!asked)
+		event_base_loop(kit_base, EVLOOP_ONCE);
+	ck_assert(!written);
+	ck_assert(!found);
+	make_space();
+	wait_written();
+}
+END_TEST
+
 START_TEST(a_crash_while_it_is_full_loses_nothing_acknowledged)
 {
 	struct store_error err;
@@ -259,6 +293,7 @@ static TCase *full(void)
 	tcase_add_test(tc, the_ballast_makes_room_for_ends);
 	tcase_add_test(tc, a_small_disk_is_not_eaten_up_by_the_log);
 	tcase_add_test(tc, what_was_posted_behind_stays_in_order);
+	tcase_add_test(tc, a_query_is_not_answered_from_what_was_rolled_back);
 	tcase_add_test(tc, a_crash_while_it_is_full_loses_nothing_acknowledged);
 	tcase_add_test(tc, again_and_again);
 	tcase_add_test(tc, a_store_that_can_not_be_made_is_made_later);
