@@ -374,7 +374,6 @@ static void reply_after(struct engine *e, struct call *call, json_t *params, boo
 {
 	struct pending *p = xcalloc(1, sizeof(*p));
 	struct store_op *op = engine_op(e, ST_EVENT, NULL);     /* of no event: it only takes its place in the order */
-
 	*p = (struct pending){ call, params };
 	call_on_abort(call, pending_aborted, p);
 	op->urgent = urgent;

@@ -217,6 +217,8 @@ static void post_end(struct active *a, const struct jt_end *end, enum job_reason
 	a->state = A_ENDING;
 	r->n_ending++;
 	r->e->n_ends++;
+	if (MUTANT("ack_end_before_commit"))
+		runner_link_ack(r->e->link, op->id, a->attempt);
 	engine_post(r->e, op);
 }
 
@@ -338,6 +340,8 @@ static void lose(struct active *a, int32_t pid)
 				    .ended_at_us = now_us() };
 
 	m->n_lost++;
+	if (MUTANT("attempt_reused"))
+		m->attempts--;
 	output_collect(a, &at);
 	if (a->end_reason)
 		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "store_copy.h"
 #include "store_priv.h"
@@ -99,7 +100,10 @@ static bool use_wal(sqlite3 *db)
 /* What the last life left in the WAL moves to the database: store_wal.c wants to find one life in it. */
 static int new_log(struct store *st)
 {
-	return sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc = FAILS("before_new_log") ? SQLITE_IOERR : sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	FAILPOINT("after_new_log");
+	return rc;
 }
 
 static int fail_for(struct store *st, const struct store_error *cause, struct store_error *err)
@@ -173,6 +177,8 @@ static int make_ready(struct store *st, const char *dir, struct store_error *err
 		return fail(st, "can not begin a new write-ahead log", err);
 	if (store_pragma(st->db, "PRAGMA synchronous", &cause) != 2)
 		return fail(st, "synchronous is not FULL: commits would not be durable", err);
+	if (MUTANT("synchronous_normal"))
+		sqlite3_exec(st->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 	st->page_size = (int)store_pragma(st->db, "PRAGMA page_size", &cause);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "store_priv.h"
 
@@ -73,6 +74,11 @@ static void receive(struct store *st)
 		struct store_op *op = op_of(mail);
 
 		next = mail->next;
+		if (MUTANT("barrier_apart") && op->kind == ST_END && !op->answered) {
+			op->answered = true;
+			mailbox_post_lazily(st->in, mail);      /* in a transaction of its own, after what it lets begin */
+			continue;
+		}
 		if (op->kind != ST_STOP) {
 			queue_push(&st->queue, op);
 			continue;
@@ -120,18 +126,11 @@ static int execute_some(struct store *st, size_t *ret_n)
 		n++;
 		if (store_now_ns() >= until)
 			break;
+		if (MUTANT("start_before_commit") && mail->next && (op_of(mail)->kind == ST_ARM) != (op_of(mail->next)->kind == ST_ARM))
+			break;
 	}
 	*ret_n = n;
 	return SQLITE_OK;
-}
-
-static int run_batch(struct store *st, size_t *ret_n)
-{
-	int rc = store_begin(st);
-
-	if (!rc)
-		rc = execute_some(st, ret_n);
-	return rc ? rc : store_commit(st);
 }
 
 /* Counted before anybody hears of it: who has an answer finds its commit in the counters. */
@@ -149,6 +148,19 @@ static void deliver_batch(struct store *st, size_t n)
 	for (i = 0; i < n; i++)
 		deliver(st, queue_unlink(&st->queue, &st->queue.head));
 	st->queue.since_ns = 0;         /* what is left has waited enough */
+}
+
+static int run_batch(struct store *st, size_t *ret_n)
+{
+	int rc = store_begin(st);
+
+	if (!rc)
+		rc = execute_some(st, ret_n);
+	if (MUTANT("start_before_commit") && !rc && *ret_n && op_of(st->queue.head)->kind == ST_ARM) {
+		deliver_batch(st, *ret_n);
+		*ret_n = 0;
+	}
+	return rc ? rc : store_commit(st);
 }
 
 /* ---- no space --------------------------------------------------------------------------------------------------- */

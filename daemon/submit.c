@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "failpoint.h"
 #include "log.h"
 #include "rpc.h"
 
@@ -456,7 +457,10 @@ void submit_whole(struct engine *e, struct call *call, const json_t *options, co
 	if (rc == 0) {
 		record_whole(r, &b);
 		come_alive(r, &ch);
-		reply_settled(e, call, reply_run(r, false));
+		if (MUTANT("ack_before_commit"))
+			call_reply(call, reply_run(r, false));
+		else
+			reply_settled(e, call, reply_run(r, false));
 	} else {
 		if (rc > 0)
 			reply_settled(e, call, reply_run(old, true));

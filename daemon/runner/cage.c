@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "log.h"
 
 #define ROOT_PREFIX "jobd-"
@@ -189,7 +190,7 @@ static void clear_group(const char *path)
 	if (fd < 0)
 		return;
 	events = open_events(fd, ".");
-	if (events >= 0 && !cage_has_emptied(events)) {
+	if (events >= 0 && !cage_has_emptied(events) && !MUTANT("no_kill_of_dead_runners_jobs")) {
 		log_info("%s: killing what an earlier runner left", path);
 		if (kill_below(fd, ".") < 0)
 			log_error("%s: cannot kill what an earlier runner left: %s", path, strerror(errno));

@@ -24,6 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "failpoint.h"
+
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define WITH_FORK 1
@@ -177,7 +179,7 @@ CHILD static void child_user(struct spawn *s)
  */
 CHILD static void child_tie(struct spawn *s)
 {
-	MUST(s, RM_AT_FORK, SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0));
+	MUST(s, RM_AT_FORK, SYS(__NR_prctl, PR_SET_PDEATHSIG, MUTANT("no_kill_of_dead_runners_jobs") ? 0 : SIGKILL, 0));
 	if (SYS(__NR_getppid, 0, 0, 0) != s->base->pid)
 		child_fail(s, RM_AT_FORK, -ESRCH);
 }

@@ -44,12 +44,19 @@ def contents(path):
         return f.read()
 
 
+THE_NINE = {"ack_before_commit", "start_before_commit", "ack_end_before_commit", "ignore_inventory", "no_fence_no_dedup",
+            "no_kill_of_dead_runners_jobs", "synchronous_normal", "attempt_reused", "barrier_apart"}
+
+
 class Places(unittest.TestCase):
     def test_the_list_is_what_stands_in_the_code(self):
         lists = [listed(p, what) for p in (JOBD, RUNNER) for what in ("failpoints", "mutants")]
         self.assertEqual(in_the_code(), set().union(*lists))
         for one in lists:
             self.assertEqual(len(one), len(set(one)))
+
+    def test_the_core_mistakes_are_there_as_mutants(self):
+        self.assertEqual(THE_NINE, set(listed(JOBD, "mutants")) | set(listed(RUNNER, "mutants")))
 
     def test_a_place_belongs_to_one_program(self):
         self.assertEqual(set(), set(listed(JOBD, "failpoints")) & set(listed(RUNNER, "failpoints")))

@@ -24,9 +24,9 @@ def three_submitters(world):
 
 class World:
     """folder: side log, locks, socket, state (unless a fault moves daemon.state elsewhere before the first start).
-    make_clients: the clients of a world; three submitters unless given."""
+    make_clients: the clients of a world; three submitters unless given. patience_s: for the drain."""
 
-    def __init__(self, seed, make_clients=None, lengths_ms=tuple(trees.LENGTHS_MS), slots=SLOTS):
+    def __init__(self, seed, make_clients=None, lengths_ms=tuple(trees.LENGTHS_MS), slots=SLOTS, patience_s=120):
         self.seed, self.lengths_ms, self.slots = seed, lengths_ms, slots
         self.rng = random.Random("%s/faults" % seed)
         self.folder = tempfile.mkdtemp(prefix="jobd-fault-")
@@ -35,7 +35,7 @@ class World:
         self.serving, self.failed = threading.Event(), threading.Event()
         self.failures = []
         self.keys = {}                  # (run number, path) -> key, of what was acknowledged
-        self.patience, self.deadline = None, None       # of the drain
+        self.patience_s, self.deadline = patience_s, None       # of the drain
         self.clients = (make_clients or three_submitters)(self)
         self.watcher = clients.Watcher(self)
         self.witness.mark("start")
@@ -66,7 +66,7 @@ class World:
         if self.deadline and self.serving.is_set() and self.daemon.process.poll() is not None:
             raise AssertionError("jobd ended by itself during the drain: status %d" % self.daemon.process.returncode)
         if self.deadline and time.monotonic() > self.deadline:
-            raise AssertionError("not drained after %d s: %s" % (self.patience, what))
+            raise AssertionError("not drained after %d s: %s" % (self.patience_s, what))
 
     # ---- for faults
 
@@ -87,7 +87,7 @@ class World:
 
     def runners(self):
         """The pids of the jobd-runners of this state folder."""
-        return processes_with_arguments("jobd-runner", self.daemon.state)
+        return processes_with_arguments(os.path.basename(kit.RUNNER), self.daemon.state)
 
     def jobs(self):
         """The pids of the jobs that run."""
@@ -120,9 +120,9 @@ class World:
                 if self.failed.is_set():
                     self.tell_failure()
 
-    def drain(self, patience=120):
+    def drain(self):
         """All that is unanswered is repeated, everything held is released, every run ends, jobd says that it is idle, and leaves."""
-        self.patience, self.deadline = patience, time.monotonic() + patience
+        self.deadline = time.monotonic() + self.patience_s
         for client in self.clients:
             client.finish()
         for client in self.clients:
