@@ -147,7 +147,7 @@ class World:
         if self.daemon.process:
             self.daemon.process.send_signal(signal.SIGCONT)
             self.daemon.kill()
-        for pid in self.runners():
+        for pid in processes_with_arguments("jobd", self.daemon.state):         # runners too
             send(signal.SIGCONT, pid)
             send(signal.SIGKILL, pid)
         for pid in leftovers(self.daemon.socket):
@@ -181,11 +181,11 @@ def pids():
 
 
 def processes_with_arguments(program, argument):
-    """Pids of the processes of this program, zombies not counted, that have this argument."""
+    """Pids of the processes of this program (or one whose name goes on: jobd-runner-fp), zombies not counted, that have this argument."""
     found = []
     for pid in pids():
         words = os.fsdecode(_read("/proc/%d/cmdline" % pid)).split("\0")
-        if os.path.basename(words[0]) == program and argument in words:
+        if os.path.basename(words[0]).startswith(program) and argument in words:
             found.append(pid)
     return found
 
