@@ -51,6 +51,16 @@ char *xstrdup(const char *s)
 	return s ? checked(strdup(s)) : NULL;
 }
 
+struct event *xevent(struct event_base *base, int fd, short what, event_callback_fn fn, void *arg)
+{
+	return checked(event_new(base, fd, what, fn, arg));
+}
+
+struct event *xtimer(struct event_base *base, event_callback_fn fn, void *arg)
+{
+	return checked(evtimer_new(base, fn, arg));
+}
+
 /* ---- runs --------------------------------------------------------------------------------------------------------- */
 
 struct run *engine_run(struct engine *e, uint32_t id)

@@ -195,6 +195,8 @@ int64_t now_us(void);                                   /* wall clock */
 void *xcalloc(size_t n, size_t size);                   /* crash-only */
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
+struct event *xevent(struct event_base *base, int fd, short what, event_callback_fn fn, void *arg);
+struct event *xtimer(struct event_base *base, event_callback_fn fn, void *arg);
 
 struct run *engine_run(struct engine *e, uint32_t id);                  /* NULL: none, or an unsealed bulk */
 struct run *engine_find(struct engine *e, const char *run);             /* number or name */

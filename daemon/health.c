@@ -301,8 +301,8 @@ void health_start(struct engine *e)
 {
 	struct health *h = xcalloc(1, sizeof(*h));
 
-	h->look = evtimer_new(e->base, look, e);
-	h->fork_again = evtimer_new(e->base, fork_again, e);
+	h->look = xtimer(e->base, look, e);
+	h->fork_again = xtimer(e->base, fork_again, e);
 	h->answered_at_ns = now_ns();
 	h->patience_ns = LOOK_MAX_MS * NS_PER_MS;
 	e->health = h;

@@ -563,7 +563,7 @@ static void set_timeout(struct waiter *w, double s)
 {
 	struct timeval tv = { (time_t)s, (suseconds_t)((s - (double)(time_t)s) * 1e6) };
 
-	w->timeout = evtimer_new(w->e->base, wait_timed_out, w);
+	w->timeout = xtimer(w->e->base, wait_timed_out, w);
 	event_add(w->timeout, &tv);
 }
 

@@ -209,7 +209,7 @@ static void watch_file(struct follower *f)
 			close(fd);
 		return;
 	}
-	f->inotify = event_new(f->e->base, fd, EV_READ | EV_PERSIST, changed, f);
+	f->inotify = xevent(f->e->base, fd, EV_READ | EV_PERSIST, changed, f);
 	event_add(f->inotify, NULL);
 }
 

@@ -81,7 +81,7 @@ void run_set_deadline(struct run *r)
 		left_us = 0;
 	tv = (struct timeval){ left_us / 1000000, left_us % 1000000 };
 	if (!r->deadline)
-		r->deadline = evtimer_new(r->e->base, deadline_passed, r);
+		r->deadline = xtimer(r->e->base, deadline_passed, r);
 	event_add(r->deadline, &tv);
 }
 

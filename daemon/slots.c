@@ -218,7 +218,7 @@ static void ask_again_at(struct run *r, int64_t at_ns)
 		wait_us = 0;
 	tv = (struct timeval){ wait_us / 1000000, wait_us % 1000000 };
 	if (!r->timer)
-		r->timer = evtimer_new(r->e->base, timer_due, r);
+		r->timer = xtimer(r->e->base, timer_due, r);
 	event_add(r->timer, &tv);
 }
 

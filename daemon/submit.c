@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "failpoint.h"
 #include "log.h"
+#include "proto/varlink.h"
 #include "rpc.h"
 
 int req_fail(struct req_error *err, const char *name, const char *fmt, ...)
@@ -108,7 +109,8 @@ static int check_env_inherit(const struct spec_job *s, struct req_error *err)
 
 static char *dump(const json_t *obj)
 {
-	char *text = obj ? json_dumps(obj, JSON_COMPACT) : xstrdup("{}");
+	size_t len;
+	char *text = obj ? vl_pack(obj, &len) : xstrdup("{}");
 
 	if (!text)
 		abort();

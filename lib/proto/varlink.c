@@ -147,12 +147,27 @@ void vl_reply_done(struct vl_reply *r)
 
 /* ---- to text ------------------------------------------------------------------------------------------------------ */
 
+#define PACK_FIRST 2048
+
+/* Not json_dumps: of jansson 2.14, where its buffer can not grow it leaves something out and goes on. */
 char *vl_pack(const json_t *obj, size_t *ret_len)
 {
-	char *text = json_dumps(obj, JSON_COMPACT);
+	size_t size = PACK_FIRST, len;
+	char *text = malloc(size), *more;
 
-	if (text)
-		*ret_len = strlen(text) + 1;
+	len = text ? json_dumpb(obj, text, size - 1, JSON_COMPACT) : 0;
+	if (len && len > size - 1) {
+		size = len + 1;
+		more = realloc(text, size);
+		text = more ? more : (free(text), NULL);
+		len = text ? json_dumpb(obj, text, size - 1, JSON_COMPACT) : 0;
+	}
+	if (!len) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	*ret_len = len + 1;
 	return text;
 }
 

@@ -18,4 +18,10 @@ void engine_kit_clear(void);
 /* stub_runner_listen - answers who connects to path as jobd-runner would. */
 void stub_runner_listen(struct event_base *base, const char *path);
 
+/* The target looks at what came back: what happens now is not the daemon's doing. */
+extern bool engine_kit_checks;
+
+/* Ends the process at once, whatever its threads do, and leaves no file behind. */
+void engine_kit_leave(int status) __attribute__((noreturn));
+
 #endif

@@ -50,6 +50,7 @@ static void check_replies(void)
 	struct vl_reply reply;
 	struct vl_why why;
 
+	engine_kit_checks = true;
 	while ((nul = memchr(at, '\0', (size_t)(end - at)))) {
 		json_t *msg = vl_parse(at, (size_t)(nul - at), &why);
 
@@ -57,6 +58,7 @@ static void check_replies(void)
 		vl_reply_done(&reply);
 		at = nul + 1;
 	}
+	engine_kit_checks = false;
 	n_replied = (size_t)(end - at);
 	memmove(replies, at, n_replied);
 }
