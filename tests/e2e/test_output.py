@@ -251,6 +251,44 @@ class Output(Writer):
         for i in range(0, n, n // 100):
             self.assertEqual(self.output(str(run), "j%d" % i), b"line %d\n" % i)
 
+    # ---- when a process dies meanwhile ----
+
+    def held_writer(self, fifo):
+        """Writes much, says so, and goes on when it is told."""
+        os.mkfifo(fifo)
+        part = "%s -c \"%s\" %s 40" % (sys.executable, WRITE, self.pattern_file)
+        return "%s; echo >%s; read x <%s; %s" % (part, fifo, fifo, part)
+
+    def test_jobd_dies_and_the_runner_goes_on_cutting(self):
+        fifo = os.path.join(self.d.folder, "fifo")
+        run = self.submit({"j": self.held_writer(fifo)})
+        with open(fifo, encoding="ascii") as f:
+            f.read()
+        self.d.kill()
+        with open(fifo, "w", encoding="ascii") as f:
+            f.write("go\n")
+        self.d.start()
+        self.connect()
+        self.wait(run)
+        got = self.read(run, "j")
+        size = 80 * len(self.pattern)
+        self.assertEqual((len(got.all()), got.gaps), (MAX, [(HEAD, size - MAX)]))
+        self.assert_pieces_are_what_was_written(got)
+        self.assertEqual(self.call("Get", run=run, path="j")["attempts"][0]["out_dropped"], size - MAX)
+
+    def test_the_runner_dies_and_what_it_left_out_is_known(self):
+        fifo = os.path.join(self.d.folder, "fifo")
+        run = self.submit({"j": dict(shell=self.held_writer(fifo), on_lost="fail")})
+        with open(fifo, encoding="ascii") as f:
+            f.read()
+        os.kill(self.call("Stats")["runner_pid"], signal.SIGKILL)
+        self.wait(run)
+        self.assertEqual(self.jobs(run)["j"]["reason"], "lost")
+        got = self.read(run, "j")
+        self.assertEqual(got.offset, 40 * len(self.pattern))
+        self.assertEqual(len(got.gaps), 1)
+        self.assert_pieces_are_what_was_written(got)
+
     # ---- what people see ----
 
     def test_people_are_told_where_something_is_missing(self):
