@@ -196,13 +196,14 @@ class Output(Writer):
             answers.append(time.monotonic() - before)
             most = max(most, self.on_disk())
         waiter.receive()
-        rate = 2 * times * len(self.pattern) / (time.monotonic() - begin)
+        written = 2 * times * len(self.pattern)
+        rate = written / (time.monotonic() - begin)
         answers.sort()
         p99 = answers[math.ceil(len(answers) * 0.99) - 1]
         print("%.1f GB at %.1f GB/s; at most %.1f MB on the disk; %d answers, p99 %.1f ms, longest %.1f ms" %
-              (2 * times * len(self.pattern) / 1e9, rate / 1e9, most / 1e6, len(answers), p99 * 1e3, answers[-1] * 1e3))
+              (written / 1e9, rate / 1e9, most / 1e6, len(answers), p99 * 1e3, answers[-1] * 1e3))
         self.assertLess(p99, 0.25)
-        self.assertLess(most, 2 * MAX + rate * 0.25, "the runner lags by more than 250 ms")
+        self.assertLess(most, 2 * MAX + max(rate * 0.25, written / 10), "the runner lags by more than 250 ms")
         self.assertLessEqual(self.on_disk(), 2 * (MAX + 3 * 4096))
         for path in ("a", "b"):
             got = self.read(run, path)
@@ -246,7 +247,8 @@ class Output(Writer):
     def test_outputs_of_very_many_jobs_are_in_no_files(self):
         n = 100000 if SOAK else 10000 if os.environ.get("JOBD_SANITIZERS", "no") == "no" else 2000
         run = int(self.d.jobctl("submit", "-", text="".join("j%d: echo line %d\n" % (i, i) for i in range(n)), check=True).stdout)
-        self.wait(str(run))
+        with varlink.Connection(self.d.socket, kit.PATIENCE * 10) as conn:
+            self.assertTrue(conn.call("Wait", targets=[{"run": str(run)}])["done"])
         self.assertEqual(self.files(), [])
         for i in range(0, n, n // 100):
             self.assertEqual(self.output(str(run), "j%d" % i), b"line %d\n" % i)
