@@ -25,6 +25,7 @@
 #define LOOKS_A_TICK 256
 #define QUIET_AFTER 3           /* looks that find nothing new */
 #define N_SLOTS 4096            /* of the table of inotify's numbers */
+#define CUTTERS_MAX 64
 #define NAME_SIZE 64
 
 struct output_file {
@@ -35,26 +36,46 @@ struct output_file {
 	unsigned idle;                  /* looks since it grew */
 	int wd;                         /* QUIET: inotify's number; -1 */
 	bool growing;
+	bool cutting;                   /* a cutter has it: it is not looked at */
+	bool settled;                   /* the last cut has been begun */
 	TAILQ_ENTRY(output_file) growing_link;
 	LIST_ENTRY(output_file) wd_link;
 };
 
-enum request { WATCH, FORGET, LEAVE };
+enum request { WATCH, FORGET, CUT, HAS_CUT, LEAVE };
 
 struct letter {
 	struct mail mail;               /* first */
 	enum request what;
 	struct watched *about;
+	struct cutter *by;              /* HAS_CUT */
 };
 
 struct watched {
 	struct letter watch, forget;
 	uint64_t job, max;
 	uint32_t attempt;
+	bool forgotten;                 /* goes when no cutter has a file of it any more */
 	atomic_bool cut;                /* set by the thread, before the first gap is made */
 	struct note *settled;           /* set by the main thread with the letter that says forget; NULL: nobody waits */
 	struct output_file file[2];
 	LIST_ENTRY(watched) link;
+};
+
+/*
+ * A thread that does nothing but punch. Many file systems write out first what they are to throw away, and hold up the writer meanwhile: so each
+ * output that is too large needs one of its own, or the others would grow as long.
+ */
+struct cutter {
+	struct letter cut, has_cut, leave;
+	pthread_t thread;
+	struct mailbox *in, *out;
+	struct output_file *file;       /* the other thread's; NULL: idle */
+	int fd;
+	uint64_t max;
+	int64_t size, blocks;           /* blocks: when it had cut */
+	enum gap_edge edge;
+	int err;
 };
 
 TAILQ_HEAD(growing_list, output_file);
@@ -67,6 +88,8 @@ struct outputs {
 	bool leaving, said_no_dir, said_no_inotify;
 	int dir, inotify;               /* dir -1: not opened yet; inotify -1: none, everything is looked at all the time */
 	int64_t tick_ns;                /* of the last round of looks */
+	struct cutter *cutters[CUTTERS_MAX];
+	int n_cutters;
 	struct growing_list growing;
 	struct wd_list by_wd[N_SLOTS];
 	LIST_HEAD(, watched) all;
@@ -224,7 +247,7 @@ static void rest(struct outputs *o, struct output_file *f)
 		not_growing(o, f);
 }
 
-/* ---- a look ---- */
+/* ---- what is told ---- */
 
 static void tell(struct outputs *o, struct note *n)
 {
@@ -245,26 +268,122 @@ static void tell_stuck(struct outputs *o, struct output_file *f, int err)
 	tell(o, &s->note);
 }
 
-/* What may pass (no space for the record of it) is tried again, until the output is twice what it may be. */
-static void cut(struct outputs *o, struct output_file *f, enum gap_edge edge)
+/* ---- cutters ---- */
+
+static void do_cut(struct cutter *c)
 {
-	int err, fd = open_again(o, f, O_WRONLY);
 	struct stat st;
 
-	if (fd < 0) {
-		forget_file(o, f);
-		return;
+	c->err = gap_widen(c->fd, c->max, c->size, c->edge) < 0 ? errno : 0;
+	c->blocks = fstat(c->fd, &st) == 0 ? st.st_blocks : -1;
+	close(c->fd);
+}
+
+static void cut_and_tell(struct cutter *c)
+{
+	do_cut(c);
+	if (!mailbox_post(c->out, &c->has_cut.mail))
+		log_die("the mailbox of the outputs is bounded");
+}
+
+static void *cut_always(void *arg)
+{
+	struct cutter *c = arg;
+	bool leave = false;
+
+	while (!leave) {
+		struct mail *next;
+
+		mailbox_wait(c->in, -1);
+		for (struct mail *m = mailbox_take(c->in); m; m = next) {
+			next = m->next;
+			if (((struct letter *)m)->what == LEAVE)
+				leave = true;
+			else
+				cut_and_tell(c);
+		}
 	}
-	atomic_store(&f->of->cut, true);
-	err = gap_widen(fd, f->of->max, f->size, edge) < 0 ? errno : 0;
-	if (fstat(fd, &st) == 0)
-		f->blocks = st.st_blocks;
-	close(fd);
+	return NULL;
+}
+
+static struct cutter *new_cutter(struct outputs *o)
+{
+	struct cutter *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		log_die("no memory for a cutter");
+	c->cut = (struct letter){.what = CUT};
+	c->has_cut = (struct letter){.what = HAS_CUT, .by = c};
+	c->leave = (struct letter){.what = LEAVE};
+	c->in = mailbox_new(0);
+	c->out = o->in;
+	if (c->in && pthread_create(&c->thread, NULL, cut_always, c) == 0) {
+		o->cutters[o->n_cutters++] = c;
+		return c;
+	}
+	if (c->in)
+		mailbox_free(c->in);
+	free(c);
+	return NULL;
+}
+
+/* NULL: all are busy. */
+static struct cutter *idle_cutter(struct outputs *o)
+{
+	for (int i = 0; i < o->n_cutters; i++)
+		if (!o->cutters[i]->file)
+			return o->cutters[i];
+	return o->n_cutters < CUTTERS_MAX ? new_cutter(o) : NULL;
+}
+
+/* What may pass (no space for the record of it) is tried again, until the output is twice what it may be. */
+static void has_cut(struct outputs *o, struct cutter *c)
+{
+	struct output_file *f = c->file;
+	int err = c->err;
+
+	c->file = NULL;
+	f->cutting = false;
+	f->blocks = c->blocks;
 	if (err == EEXIST)
 		forget_file(o, f);
 	else if (err && (err == EOPNOTSUPP || err == ENOSYS || f->size / 2 > (int64_t)f->of->max))
 		tell_stuck(o, f, err);
 }
+
+/* When all are busy it is looked at again in the next round; at the end of a job there is none, and it is done here. */
+static void cut(struct outputs *o, struct output_file *f, enum gap_edge edge)
+{
+	struct cutter *c = idle_cutter(o), here = {.has_cut = {.what = HAS_CUT}};
+	int fd = c || edge == GAP_EXACT ? open_again(o, f, O_WRONLY) : -1;
+
+	if (!c && edge != GAP_EXACT) {
+		f->size = -1;
+		return;
+	}
+	if (fd < 0) {
+		forget_file(o, f);
+		return;
+	}
+	atomic_store(&f->of->cut, true);
+	if (!c)
+		c = &here;
+	c->file = f;
+	c->fd = fd;
+	c->max = f->of->max;
+	c->size = f->size;
+	c->edge = edge;
+	f->cutting = true;
+	if (c != &here) {
+		if (!mailbox_post(c->in, &c->cut.mail))
+			log_die("the mailbox of a cutter is bounded");
+		return;
+	}
+	do_cut(c);
+	has_cut(o, c);
+}
+
+/* ---- a look ---- */
 
 /* Who can take its own output away from its name could as well write elsewhere: that is let go. */
 static void look(struct outputs *o, struct output_file *f)
@@ -272,6 +391,8 @@ static void look(struct outputs *o, struct output_file *f)
 	struct stat st;
 	bool changed;
 
+	if (f->cutting)
+		return;
 	if (!stat_file(o, f, &st)) {
 		forget_file(o, f);
 		return;
@@ -363,23 +484,39 @@ static void settle(struct outputs *o, struct output_file *f)
 {
 	struct stat st;
 
+	f->settled = true;
 	if (!f->ino || !stat_file(o, f, &st) || st.st_size <= (int64_t)f->of->max)
 		return;
 	f->size = st.st_size;
 	cut(o, f, GAP_EXACT);
 }
 
+/* Comes here again whenever a cutter has done with a file of it. */
 static void forget(struct outputs *o, struct watched *w)
 {
+	w->forgotten = true;
 	for (int i = 0; i < 2; i++) {
-		if (w->settled)
+		not_growing(o, &w->file[i]);
+		if (w->settled && !w->file[i].cutting && !w->file[i].settled)
 			settle(o, &w->file[i]);
-		forget_file(o, &w->file[i]);
 	}
+	if (w->file[0].cutting || w->file[1].cutting)
+		return;
+	for (int i = 0; i < 2; i++)
+		forget_file(o, &w->file[i]);
 	if (w->settled)
 		tell(o, w->settled);
 	LIST_REMOVE(w, link);
 	free(w);
+}
+
+static void take_back(struct outputs *o, struct cutter *c)
+{
+	struct watched *w = c->file->of;
+
+	has_cut(o, c);
+	if (w->forgotten)
+		forget(o, w);
 }
 
 static void take_mail(struct outputs *o)
@@ -394,6 +531,8 @@ static void take_mail(struct outputs *o)
 			begin(o, l->about);
 		else if (l->what == FORGET)
 			forget(o, l->about);
+		else if (l->what == HAS_CUT)
+			take_back(o, l->by);
 		else
 			o->leaving = true;
 	}
@@ -431,14 +570,31 @@ static void *work(void *arg)
 
 /* ---- the main thread's ---- */
 
+static void end_cutter(struct cutter *c)
+{
+	if (!mailbox_post(c->in, &c->leave.mail))
+		log_die("the mailbox of a cutter is bounded");
+	pthread_join(c->thread, NULL);
+	mailbox_free(c->in);
+}
+
+/* Nothing runs any more, so nobody waits for what a cutter was about to do. */
 static void release(struct outputs *o)
 {
 	struct watched *w;
 
-	while ((w = LIST_FIRST(&o->all)))
-		forget(o, w);
-	if (o->in)
+	for (int i = 0; i < o->n_cutters; i++)
+		end_cutter(o->cutters[i]);
+	while ((w = LIST_FIRST(&o->all))) {
+		LIST_REMOVE(w, link);
+		free(w);
+	}
+	if (o->in) {
+		mailbox_take(o->in);
 		mailbox_free(o->in);
+	}
+	for (int i = 0; i < o->n_cutters; i++)
+		free(o->cutters[i]);
 	if (o->dir >= 0)
 		close(o->dir);
 	if (o->inotify >= 0)

@@ -7,8 +7,9 @@
  *   QUIET -inotify: written to-> GROWING -not grown for 3 looks-> QUIET          looked at every 10 ms while it grows
  *
  * So one that nobody writes to costs nothing. At most 256 are looked at every 10 ms, in turn: as long as no more grow at once, what lies on
- * the disk is at most what is kept and what is written in 10 ms; with n of them it is n / 256 times that. Its own thread, because a
- * writer that waits for its disk holds the file, and we would wait with it.
+ * the disk is at most what is kept and what is written in 10 ms; with n of them it is n / 256 times that. The punching is done by threads of
+ * its own, up to 64, made when they are needed: a writer that waits for its disk holds the file, and some file systems write out what they
+ * are to throw away, while they hold up the writer.
  */
 #ifndef RUNNER_OUTPUTS_H
 #define RUNNER_OUTPUTS_H

@@ -115,6 +115,11 @@ class Writer(Case):
                     pass
         return total
 
+    def allocated_ahead(self):
+        """XFS and others keep room behind the end of what grew fast, for a while."""
+        kind = subprocess.run(["stat", "-f", "-c", "%T", self.d.folder], stdout=subprocess.PIPE, text=True, check=True).stdout
+        return 0 if kind.startswith(("ext", "tmpfs")) else 64 << 20
+
     def files(self):
         return [name for _, _, files in os.walk(os.path.join(self.d.state, "out")) for name in files]
 
@@ -204,7 +209,7 @@ class Output(Writer):
               (written / 1e9, rate / 1e9, most / 1e6, len(answers), p99 * 1e3, answers[-1] * 1e3))
         self.assertLess(p99, 0.25)
         self.assertLess(most, 2 * MAX + max(rate * 0.25, written / 10), "the runner lags by more than 250 ms")
-        self.assertLessEqual(self.on_disk(), 2 * (MAX + 3 * 4096))
+        self.assertLessEqual(self.on_disk(), 2 * (MAX + 3 * 4096) + self.allocated_ahead())
         for path in ("a", "b"):
             got = self.read(run, path)
             self.assertEqual(got.gaps, [(HEAD, times * len(self.pattern) - MAX)])
