@@ -255,7 +255,8 @@ class Scarce(unittest.TestCase):
     def test_a_disk_that_fails_ends_jobd_with_what_to_do(self):
         self.on_a_disk()
         self.start(state=os.path.join(self.disk.path, "state"), env={"JOBD_RUNNER_SOCKET": os.path.join(self.folder, "runner")})
-        run = self.submit({"a": self.puppet("a")}, key="k")
+        self.addCleanup(os.kill, self.runner(), signal.SIGKILL)         # nobody is left to tell it to go
+        self.submit({"a": self.puppet("a")}, key="k")
         self.pup.accept()
         self.disk.shut_down()
         with self.assertRaises(EOFError):
