@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "mem.h"
 
-#define CHUNK (256u << 10)
+#define CHUNK (128u << 10)
 
 static void await(int fd)
 {

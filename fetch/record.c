@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "fetch.h"
@@ -165,6 +166,21 @@ static void put_counts(json_t *r, const struct fetch *f)
 	put(r, "peak_pool", count(f->writer.peak));
 }
 
+/* The most that was resident, as the kernel counts it since this program was started; -1: it does not say. */
+static long peak_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	long kib = -1;
+
+	while (f && kib < 0 && fgets(line, sizeof(line), f))
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = strtol(line + 6, NULL, 10);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
 static void put_rest(json_t *r, const struct fetch *f)
 {
 	static const char *const kinds[] = { [JT_FETCH_UNVALIDATED] = NULL, [JT_FETCH_ETAG] = "etag", [JT_FETCH_DATE] = "last-modified" };
@@ -175,6 +191,7 @@ static void put_rest(json_t *r, const struct fetch *f)
 	put_ms(r, "hash_ms", f->hash_us);
 	put_ms(r, "elapsed_ms", us);
 	put(r, "avg_bps", count(speed(f->received, us)));
+	put(r, "peak_rss_kib", json_integer(peak_kib()));
 	put(r, "length_verified", json_boolean(f->length_verified));
 	put(r, "validator", text_or_null(f->object.validator));
 	put(r, "validator_kind", text_or_null(kinds[f->object.kind]));

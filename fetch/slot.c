@@ -11,6 +11,8 @@
 #include "fetch.h"
 #include "mem.h"
 
+#define RECEIVE_SIZE (64L << 10)       /* of libcurl, for each request: more does not make it faster */
+
 /* ---- what is asked --------------------------------------------------------------------------------------------------- */
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -294,7 +296,7 @@ static void set_up(struct slot *s)
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, f->o->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobd-fetch/" PACKAGE_VERSION);
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
+	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, s->error);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of `jobctl fetch` share: a folder, a server that misbehaves, a fetch that is run and looked at."""
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 sys.dont_write_bytecode = True
 import server  # noqa: E402
@@ -29,6 +31,14 @@ def environment(**more):
     return env
 
 
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def crc32(data):
+    return zlib.crc32(data)
+
+
 class Done:
     """A fetch that is over: status, the final record, what it said."""
 
@@ -39,7 +49,7 @@ class Done:
         self.end = self.lines[-1] if self.lines else None
 
     def __str__(self):
-        return "status %s\n%s\n%s" % (self.status, self.err.decode("utf-8", "replace"), json.dumps(self.end))
+        return "status %s\n%s\n%s" % (self.status, self.err.decode("utf-8", "replace"), json.dumps({k: v for k, v in (self.end or {}).items() if k != "parts"}))
 
 
 class FetchTest(unittest.TestCase):
@@ -55,15 +65,18 @@ class FetchTest(unittest.TestCase):
 
     # -- running
 
-    def start(self, url, *options, env=None, stdin=None, stdout=subprocess.PIPE, pass_fds=()):
-        words = [JOBCTL, "fetch", url, *map(str, options)]
-        if not any(str(o).startswith(("-o", "--output", "--into")) for o in options):
+    def start(self, url, *options, env=None, stdout=subprocess.PIPE, before=(), output=True):
+        """before: words in front of the command. output: -o out, unless the options say where."""
+        words = [*before, JOBCTL, "fetch", url, *map(str, options)]
+        if output and not any(str(o).startswith(("-o", "--output", "--into")) for o in options):
             words += ["-o", self.name]
         return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment(**(env or {})),
-                                cwd=self.folder, pass_fds=pass_fds)
+                                cwd=self.folder)
 
-    def fetch(self, url, *options, env=None, stats=True):
-        p = self.start(url, *options, *(["--stats"] if stats else []), env=env)
+    def fetch(self, url, *options, env=None, stats=True, before=()):
+        if before:                       # who is traced cannot look for leaks
+            env = {**(env or {}), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        p = self.start(url, *options, *(["--stats"] if stats else []), env=env, before=before)
         try:
             out, err = p.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -71,6 +84,16 @@ class FetchTest(unittest.TestCase):
             out, err = p.communicate()
             self.fail("the fetch did not end within %d s\n%s" % (PATIENCE, err.decode()))
         return Done(p, out, err)
+
+    def failing(self, *calls):
+        """Words that make system calls of the fetch fail: "pwrite64:error=EIO:when=2+"."""
+        words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + ",".join(c.split(":")[0] for c in calls)]
+        for call in calls:
+            words += ["-e", "inject=" + call]
+        if not shutil.which("strace") or subprocess.run([*words[:5], "true"], capture_output=True, check=False).returncode != 0:
+            print("SKIP: strace may not trace here")
+            self.skipTest("strace may not trace here")
+        return words
 
     # -- looking
 

@@ -44,6 +44,7 @@ class Request:
             piece = part[at:at + block]
             self.sock.sendall(piece)
             self.sent += len(piece)
+            self.server.count(len(piece))
             if rate is not None:
                 self.server.over.wait(len(piece) / rate)
         if cut is not None:
@@ -122,6 +123,7 @@ class Server:
     def __init__(self, sndbuf=None):
         self.paths, self.requests, self.lock, self.over = {}, [], threading.Lock(), threading.Event()
         self.counts = {}
+        self.passed, self.mark, self.reached = 0, None, threading.Event()
         outer = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -177,6 +179,19 @@ class Server:
                 request.end(done is RESET)
             if not request.keep:
                 return
+
+    def count(self, n):
+        with self.lock:
+            self.passed += n
+            if self.mark is not None and self.passed >= self.mark:
+                self.reached.set()
+
+    def alarm(self, after):
+        """The event that is set when so many bytes more of bodies were sent."""
+        with self.lock:
+            self.reached = threading.Event()
+            self.mark = self.passed + after
+        return self.reached
 
     def sent(self):
         return sum(r.sent for r in self.requests)
