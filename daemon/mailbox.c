@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -56,12 +57,15 @@ int mailbox_fd(const struct mailbox *mb)
 	return mb->fd;
 }
 
+/* A receiver that is not woken sleeps for ever, and what it was to hear of is never done; not even its end. EAGAIN: it is about to read the
+ * wake-ups that fill the counter. No eventfd says anything else, so this one is none any more. */
 static void wake(struct mailbox *mb)
 {
 	static const uint64_t one = 1;
 
-	while (write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;       /* EAGAIN: it has been woken 2^64 - 2 times over */
+	while (write(mb->fd, &one, sizeof(one)) != sizeof(one))
+		if (errno != EINTR && errno != EAGAIN)
+			log_die("a thread can not be woken: %s", strerror(errno));
 }
 
 /* A receiver that dozes may have lazy mail in the box already: what is not lazy wakes it all the same. */

@@ -20,7 +20,8 @@ struct mailbox;
 struct mailbox *mailbox_new(size_t limit);                      /* limit: messages; 0: unbounded. NULL: errno */
 void mailbox_free(struct mailbox *mb);                          /* must be empty */
 int mailbox_fd(const struct mailbox *mb);
-/* mailbox_post - give m away. Wakes the receiver only when the box was empty. Returns false, m still the caller's, when full. */
+/* mailbox_post - give m away. Wakes the receiver only when the box was empty, and then for certain: a wake-up that cannot be given ends the
+ * process. Returns false, m still the caller's, when full. */
 bool mailbox_post(struct mailbox *mb, struct mail *m);
 /* mailbox_post_lazily - the same for mail that nobody waits for: it does not wake a receiver that dozes, until there is much of it. */
 bool mailbox_post_lazily(struct mailbox *mb, struct mail *m);

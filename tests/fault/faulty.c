@@ -66,6 +66,14 @@ static int fails(enum call call)
 	return 1;
 }
 
+/* What wakes a thread can only say that it was interrupted or is full; another error of it means nothing. */
+static int can_fail(int fd)
+{
+	struct stat st;
+
+	return !order || order->error == EINTR || order->error == EAGAIN || syscall(SYS_fstat, fd, &st) < 0 || (st.st_mode & S_IFMT);
+}
+
 static void *next(const char *name)
 {
 	void *f = dlsym(RTLD_NEXT, name);
@@ -103,7 +111,7 @@ static void *next(const char *name)
 	ssize_t name params; \
 	ssize_t name params \
 	{ \
-		if (fails(call)) { \
+		if (can_fail(fd) && fails(call)) { \
 			if (errno != SHORT) \
 				return -1; \
 			n = n / 2 + 1 > n ? n : n / 2 + 1; \
