@@ -10,7 +10,7 @@ A test names its faults, how often each strikes in the CI size, and how often be
     JOBD_STRIKES=N         that many of each fault instead
     JOBD_KEEP=FOLDER       keep the folder of the first history that fails
 
-The strikes are dealt out to histories of at most STRIKES_A_HISTORY, each with a state folder of its own, drained and judged by itself.
+The strikes are dealt out to histories of at most STRIKES_A_HISTORY (a_history), each with a state folder of its own, drained and judged by itself.
 A failure prints the seed of its history.
 """
 import collections
@@ -31,11 +31,11 @@ FIGURES = ["jobs", "attempts", "told", "cancels", "holds", "cut_short"]
 PAUSES_S = [0.0, 0.002, 0.02, 0.1, 0.2]         # between two strikes: up to so long
 
 
-def plan(rng, mixture):
-    """[(fault class, n)] -> lists of fault classes, one a history, in random order."""
+def plan(rng, mixture, a_history):
+    """[(fault class, n)] -> lists of at most so many fault classes, one a history, in random order."""
     strikes = [fault for fault, n in mixture for _ in range(n)]
     rng.shuffle(strikes)
-    return [strikes[i:i + STRIKES_A_HISTORY] for i in range(0, len(strikes), STRIKES_A_HISTORY)]
+    return [strikes[i:i + a_history] for i in range(0, len(strikes), a_history)]
 
 
 def strike_all(world, strikes, made):
@@ -107,13 +107,13 @@ def size(ci, soak):
     return int(os.environ.get("JOBD_STRIKES") or (soak if os.environ.get("JOBD_SOAK") else ci))
 
 
-def main(mixture, **options):
-    """mixture: [(fault class, strikes in CI, strikes in soak)]. options: of World. The exit status of a test."""
+def main(mixture, a_history=STRIKES_A_HISTORY, **options):
+    """mixture: [(fault class, strikes in CI, strikes in soak)]. a_history: strikes at most. options: of World. The exit status of a test."""
     seed = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
     mixture = [(fault, size(ci, soak)) for fault, ci, soak in mixture]
     print("JOBD_SEED=%s, strikes: %s" % (seed, ", ".join("%s %d" % (fault.name, n) for fault, n in mixture)), flush=True)
     began, totals, only = time.monotonic(), collections.Counter(), os.environ.get("JOBD_HISTORY")
-    histories = list(enumerate(plan(random.Random(seed), mixture)))
+    histories = list(enumerate(plan(random.Random(seed), mixture, a_history)))
     for n, strikes in histories if only is None else [histories[int(only)]]:
         try:
             found = history("%s.%d" % (seed, n), strikes, **options)

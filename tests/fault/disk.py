@@ -16,7 +16,7 @@ import struct
 import subprocess
 import threading
 
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 32, 4096, 16384, 1 << 18, 2
 CLONE_NEWNS, CLONE_NEWPID = 0x20000, 0x20000000
 LOOP_CTL_GET_FREE, LOOP_CONFIGURE, LO_FLAGS_AUTOCLEAR = 0x4C82, 0x4C0A, 4
 FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
@@ -110,6 +110,17 @@ class Disk:
                 if e.errno != errno.EBUSY or not patience:
                     raise
             threading.Event().wait(0.01)
+
+    def grow(self, kib):
+        """A tmpfs: at least so much is free afterwards."""
+        room = os.statvfs(self.path)
+        lacking = kib - room.f_bavail * room.f_frsize // 1024
+        if lacking > 0:
+            mount("tmpfs", self.path, "tmpfs", MS_REMOUNT, "size=%dk" % (room.f_blocks * room.f_frsize // 1024 + lacking))
+
+    def forsake(self):
+        """Whoever still uses it keeps it, nobody else finds it."""
+        call("umount2", self.path, MNT_DETACH)
 
     def shut_down(self):
         """From now on nothing reaches the disk, neither data nor journal: what a power cut leaves is what there is."""

@@ -39,7 +39,7 @@ static bool is_held_by_a_group(void)
 	return strstr(text, "/jobd-");
 }
 
-/* Goes on in a child, and ends as that one does. */
+/* Goes on in a child, and ends as that one does; where there can be none, here. */
 static void work_in_child(void)
 {
 	pid_t child = fork();
@@ -49,7 +49,9 @@ static void work_in_child(void)
 		setsid();
 		return;
 	}
-	if (child < 0 || waitpid(child, &status, 0) < 0)
+	if (child < 0)
+		return;
+	if (waitpid(child, &status, 0) < 0)
 		_exit(94);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 93);
 }
