@@ -76,6 +76,7 @@ struct attempt {
 	bool told_to_end;                       /* TERM has been sent; KILL is next */
 	bool fresh;                             /* in the list of those whose start has not been told */
 	TAILQ_ENTRY(attempt) fresh_link;
+	TAILQ_ENTRY(attempt) unwatched_link;
 	struct kill_note *early_kill;           /* came before the spawn */
 
 	/* between the threads */

@@ -27,7 +27,7 @@ void peer_update(struct runner *r)
 	struct epoll_event ev = {.events = (r->held ? 0 : EPOLLIN) | (r->waits_for_room ? EPOLLOUT : 0), .data.ptr = &r->peer->source};
 
 	if (epoll_ctl(r->epoll, EPOLL_CTL_MOD, r->peer->source.fd, &ev) < 0)
-		log_die("epoll_ctl: %s", strerror(errno));
+		peer_drop(r, r->peer, strerror(errno));         /* jobd connects again; the jobs run on */
 }
 
 /* Every start that waits is followed by a note of its worker, so this is asked again until nothing waits. */

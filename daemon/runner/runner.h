@@ -92,7 +92,8 @@ void peer_accept_again(struct runner *r);
 void peer_drop(struct runner *r, struct conn *c, const char *why);
 /* peer_bury - free what was closed in this turn. */
 void peer_bury(struct runner *r);
-/* peer_update - be called back when the peer's socket has room iff waits_for_room, and when it has something to read unless held. */
+/* peer_update - be called back when the peer's socket has room iff waits_for_room, and when it has something to read unless held. Where
+ * that can not be had the connection is dropped. */
 void peer_update(struct runner *r);
 /* peer_release - read the peer again when the starts that held it up have been spawned. */
 void peer_release(struct runner *r);

@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,6 +24,7 @@
 #define NS_PER_MS INT64_C(1000000)
 /* A start is told when the job is this old: of the many that are over by then the end says everything, at the price of one message. */
 #define FRESH_NS (5 * NS_PER_MS)
+#define UNWATCHED_NS (50 * NS_PER_MS)   /* how often those are looked at that epoll has no room for */
 
 struct worker {
 	pthread_t thread;
@@ -33,6 +35,8 @@ struct worker {
 	atomic_uint queued;                     /* starts posted and not yet spawned */
 	struct mail *orders, **orders_tail;     /* attempts to spawn, in order */
 	struct attempt_queue fresh;             /* running, oldest first, their start not yet told */
+	struct attempt_queue unwatched;         /* epoll can not tell of them */
+	int64_t look_at_ns;                     /* when to look at those */
 	struct due due;
 	struct cages cages;
 };
@@ -79,15 +83,39 @@ static void report_end(struct worker *w, struct attempt *a)
 	tell(w, &a->ended);
 }
 
-/* ---- what is left in the cage ---- */
+/* ---- what is waited for ---- */
 
-/* One shot, as for a pidfd; see watch. */
-static int await_events(struct worker *w, struct attempt *a, int op)
+/* The end of the main process, after it the last process in the cage. */
+static struct pollfd awaited(const struct attempt *a)
 {
-	struct epoll_event ev = {.events = EPOLLPRI | EPOLLONESHOT, .data.ptr = a};
-
-	return epoll_ctl(w->epoll, op, a->events_fd, &ev);
+	if (a->pidfd >= 0)
+		return (struct pollfd){.fd = a->pidfd, .events = POLLIN};
+	return (struct pollfd){.fd = a->events_fd, .events = POLLPRI};
 }
+
+/* One shot: a child that another worker is spawning has a copy of the descriptor for a moment, and would keep the watch alive. */
+static int try_to_watch(struct worker *w, struct attempt *a)
+{
+	struct pollfd p = awaited(a);
+	struct epoll_event ev = {.events = (uint32_t)p.events | EPOLLONESHOT, .data.ptr = a};
+	int rc = FAILS("before_watch") ? -1 : epoll_ctl(w->epoll, EPOLL_CTL_ADD, p.fd, &ev);
+
+	return rc < 0 && errno == EEXIST ? epoll_ctl(w->epoll, EPOLL_CTL_MOD, p.fd, &ev) : rc;
+}
+
+/* There may be no memory for it, or the user may have too many watches: the job shall not suffer for that. */
+static void watch(struct worker *w, struct attempt *a)
+{
+	if (try_to_watch(w, a) == 0)
+		return;
+	if (TAILQ_EMPTY(&w->unwatched)) {
+		log_warn("process %d can not be watched: %s; looking at it every now and then instead", a->end.pid, strerror(errno));
+		w->look_at_ns = now_ns(CLOCK_MONOTONIC) + UNWATCHED_NS;
+	}
+	TAILQ_INSERT_TAIL(&w->unwatched, a, unwatched_link);
+}
+
+/* ---- what is left in the cage ---- */
 
 static void end_and_discard_cage(struct worker *w, struct attempt *a)
 {
@@ -100,9 +128,9 @@ static void end_and_discard_cage(struct worker *w, struct attempt *a)
 }
 
 /* What cannot be killed and seen to be gone would meet the next job there: the cage is used no more. */
-static void abandon_cage(struct worker *w, struct attempt *a, const char *what)
+static void abandon_cage(struct worker *w, struct attempt *a)
 {
-	log_error("%s what process %d left behind: %s", what, a->end.pid, strerror(errno));
+	log_error("cannot kill what process %d left behind: %s", a->end.pid, strerror(errno));
 	end_and_discard_cage(w, a);
 }
 
@@ -116,19 +144,17 @@ static void end_when_empty(struct worker *w, struct attempt *a)
 	kept_write(a->record, &a->end);         /* should we die now, the next runner kills the rest */
 	a->events_fd = cage_kill(&w->cages, a->cage);
 	if (a->events_fd < 0)
-		abandon_cage(w, a, "cannot kill");
-	else if (await_events(w, a, EPOLL_CTL_ADD) < 0)
-		abandon_cage(w, a, "cannot watch");
+		abandon_cage(w, a);
+	else
+		watch(w, a);
 }
 
 static void look_into_cage(struct worker *w, struct attempt *a)
 {
-	if (!cage_has_emptied(a->events_fd)) {
-		if (await_events(w, a, EPOLL_CTL_MOD) < 0)
-			abandon_cage(w, a, "cannot watch");
-		return;
-	}
-	end_and_discard_cage(w, a);
+	if (cage_has_emptied(a->events_fd))
+		end_and_discard_cage(w, a);
+	else
+		watch(w, a);
 }
 
 /* The main process is dead (its pidfd says so) and not reaped: its number is still its own, and so is its group's. */
@@ -210,20 +236,6 @@ static void act_on_due(struct worker *w)
 }
 
 /* ---- the start ---- */
-
-static void watch(struct worker *w, struct attempt *a)
-{
-	/* One shot: a child that another worker is spawning has a copy of the pidfd for a moment, and would keep the watch alive. */
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = a};
-
-	TAILQ_INSERT_TAIL(&w->fresh, a, fresh_link);
-	a->fresh = true;
-	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, a->pidfd, &ev) == 0)
-		return;
-	log_error("process %d cannot be watched and is killed: %s", a->end.pid, strerror(errno));
-	kill(-a->end.pid, SIGKILL);
-	reap(w, a);
-}
 
 static void never_started(struct worker *w, struct attempt *a, const struct child_error *err)
 {
@@ -314,6 +326,8 @@ static void start(struct worker *w, struct attempt *a)
 	if (timeout_ms)
 		due_set(&w->due, a, after_ms(timeout_ms));
 	act_on_early_kill(w, a);
+	TAILQ_INSERT_TAIL(&w->fresh, a, fresh_link);
+	a->fresh = true;
 	watch(w, a);
 }
 
@@ -371,11 +385,11 @@ static void start_next(struct worker *w)
 static int wait_ms(const struct worker *w)
 {
 	const struct attempt *fresh = TAILQ_FIRST(&w->fresh), *due = due_first(&w->due);
-	int64_t at = INT64_MAX, ms;
+	int64_t at = TAILQ_EMPTY(&w->unwatched) ? INT64_MAX : w->look_at_ns, ms;
 
 	if (w->orders)
 		return 0;
-	if (fresh)
+	if (fresh && fresh->started_ns + FRESH_NS < at)
 		at = fresh->started_ns + FRESH_NS;
 	if (due && due->due_ns < at)
 		at = due->due_ns;
@@ -391,6 +405,27 @@ static void happened(struct worker *w, struct attempt *a)
 		reap(w, a);
 	else if (a->events_fd >= 0)
 		look_into_cage(w, a);
+}
+
+static void look_at_unwatched(struct worker *w)
+{
+	struct attempt *a = TAILQ_FIRST(&w->unwatched), *next;
+	int64_t now = a ? now_ns(CLOCK_MONOTONIC) : 0;
+
+	if (!a || now < w->look_at_ns)
+		return;
+	w->look_at_ns = now + UNWATCHED_NS;
+	for (; a; a = next) {
+		struct pollfd p = awaited(a);
+		bool has_happened = poll(&p, 1, 0) > 0;
+
+		next = TAILQ_NEXT(a, unwatched_link);
+		if (!has_happened && try_to_watch(w, a) < 0)
+			continue;
+		TAILQ_REMOVE(&w->unwatched, a, unwatched_link);
+		if (has_happened)
+			happened(w, a);
+	}
 }
 
 static void *work(void *arg)
@@ -409,6 +444,7 @@ static void *work(void *arg)
 			else
 				take_mail(w);
 		}
+		look_at_unwatched(w);
 		act_on_due(w);
 		start_next(w);
 	}
@@ -450,6 +486,7 @@ struct worker *worker_new(unsigned number, const struct child_base *base, const 
 	w->to = to;
 	w->orders_tail = &w->orders;
 	TAILQ_INIT(&w->fresh);
+	TAILQ_INIT(&w->unwatched);
 	if (init(w) < 0) {
 		int saved = errno;
 

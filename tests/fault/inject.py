@@ -24,11 +24,9 @@ PATIENCE_S = 10                 # until a hang is a hang
 
 DISK = "EIO ENOSPC EDQUOT EROFS"
 TABLE = "EMFILE ENFILE ENOMEM"
-# The calls in the order of faulty.c, with what they may say. Those of ONLY_JOBD do not fail in the runner: a job that it cannot watch is
-# killed at once, and so ends by a signal, as the log says.
-ONLY_JOBD = {"epoll_ctl"}
+# The calls in the order of faulty.c, with what they may say.
 CALLS = [
-    ("open", "EIO ENOSPC EACCES EINTR " + TABLE), ("openat", "EIO ENOSPC EACCES EINTR " + TABLE), ("read", "EINTR EAGAIN"), ("pread", "EIO EINTR"),
+    ("open", "EIO ENOSPC EACCES EINTR " + TABLE), ("openat", "EIO ENOSPC EACCES EINTR " + TABLE), ("read", "EIO EINTR EAGAIN"), ("pread", "EIO EINTR"),
     ("write", "EIO ENOSPC EINTR EAGAIN EPIPE SHORT"), ("pwrite", "EIO ENOSPC EDQUOT EINTR EFBIG SHORT"), ("fsync", DISK), ("fdatasync", DISK),
     ("ftruncate", "EIO ENOSPC EINTR"), ("fallocate", "EIO ENOSPC EOPNOTSUPP EINTR"), ("fstat", "EIO ENOMEM"), ("unlink", "EIO EACCES ENOENT EROFS"),
     ("rename", DISK), ("mkdir", "EACCES " + DISK), ("mmap", "ENOMEM EAGAIN"), ("socket", "ENOBUFS " + TABLE),
@@ -77,8 +75,6 @@ class Inject(faults.Fault):
 
     def strike(self, world, rng):
         program, call = rng.choice([JOBD, JOBD, RUNNER]), rng.randrange(len(CALLS))
-        if CALLS[call][0] in ONLY_JOBD:
-            program = JOBD
         error = rng.choice(CALLS[call][1].split())
         n, times, fresh = rng.choice([0, rng.randint(1, N_MAX)]), rng.choice([1, 1, 2, 5, 1000]), rng.random() < 0.4
         self.said = "%s: %s fails with %s after %d calls, %d times, %s" % (

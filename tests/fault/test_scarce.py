@@ -13,6 +13,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import disk
+import failpoints
 import groups
 import kit
 import puppets
@@ -173,6 +174,18 @@ class Scarce(unittest.TestCase):
         put_back()
         self.ends(run)
         self.told.well()
+
+    def test_jobs_that_can_not_be_watched_are_looked_at_and_end_as_they_ended(self):
+        self.addCleanup(setattr, kit, "JOBD", kit.JOBD)
+        self.addCleanup(setattr, kit, "RUNNER", kit.RUNNER)
+        failpoints.use()
+        self.start(env={"JOBD_FP": "before_watch:error=ENOSPC"})
+        run = self.submit({"a": "exit 0", "b": {"shell": "exit 7", "success_exit": [7]}, "c": "setsid sleep 1000 & exit 0"})
+        self.ends(run)
+        late = self.submit({"d": {"shell": "sleep 1000", "timeout_s": 0.1, "on_error": "ignore"}})
+        self.ends(late)
+        self.assertEqual("timeout", self.conn.call("Get", run=late, path="d")["attempts"][0]["reason"])
+        self.assertIn("can not be watched: No space left on device", self.d.said())
 
     # ---- answers
 
