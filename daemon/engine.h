@@ -148,6 +148,7 @@ struct engine {
 	struct event_base *base;
 	struct conf conf;
 	const char *state_dir, *socket_path;
+	const char *fetch_program;      /* what runs a fetch; it may not be there */
 	int state_fd, out_fd;
 	struct sweep *sweep;
 	int64_t out_bytes;              /* of all outputs in files */

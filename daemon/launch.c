@@ -141,8 +141,33 @@ static void env_address(struct block *b, const struct active *a)
 	free(address);
 }
 
-static void argv_of(struct block *b, const struct spec_job *s)
+static void add_option(void *arg, const char *name, const char *value)
 {
+	char *word = NULL;
+
+	if (asprintf(&word, value ? "--%s=%s" : "--%s", name, value) < 0)
+		log_die("out of memory");
+	block_add(arg, NULL, word);
+	free(word);
+}
+
+/* Its standard input is the URL, which no argument may show; its standard output the record of what it does: see progress.c. */
+static void fetch_argv(struct block *b, const char *program, const struct spec_fetch *f)
+{
+	block_add(b, NULL, program);
+	add_option(b, "url-fd", "0");
+	add_option(b, "progress-fd", "1");
+	spec_fetch_options(f, add_option, b);
+}
+
+static void argv_of(struct block *b, const struct active *a)
+{
+	const struct spec_job *s = a->spec;
+
+	if (s->kind == SPEC_FETCH) {
+		fetch_argv(b, a->run->e->fetch_program, s->fetch);
+		return;
+	}
 	if (s->kind == SPEC_SHELL) {
 		block_add(b, NULL, "/bin/sh");
 		block_add(b, NULL, "-c");
@@ -187,8 +212,16 @@ static void close_fds(int *fds, int n)
 	errno = e;
 }
 
+/* What it reads as its standard input; NULL: nothing that we give. */
+static const char *stdin_text(const struct spec_job *s)
+{
+	return s->kind == SPEC_FETCH ? s->fetch->url : s->stdin_text;
+}
+
 static int open_fds(struct active *a, struct rm_start *st)
 {
+	const char *text = stdin_text(a->spec);
+
 	for (int i = 0; i < RM_FDS_MAX; i++)
 		st->fds[i] = -1;
 	if (output_open(a, st->fds) < 0)
@@ -196,9 +229,9 @@ static int open_fds(struct active *a, struct rm_start *st)
 	if (a->spec->stdin_file) {
 		st->stdin_kind = RM_STDIN_FILE;
 		st->stdin_file = a->spec->stdin_file;
-	} else if (a->spec->stdin_text) {
+	} else if (text) {
 		st->stdin_kind = RM_STDIN_FD;
-		st->fds[2] = text_fd(a->spec->stdin_text);
+		st->fds[2] = text_fd(text);
 		if (st->fds[2] < 0) {
 			close_fds(st->fds, 2);
 			return -1;
@@ -266,7 +299,7 @@ int launch(struct active *a)
 	}
 	if (open_fds(a, &st) < 0)
 		return lacking(e, "files for outputs cannot be made");
-	argv_of(&argv, a->spec);
+	argv_of(&argv, a);
 	env_of(&env, a);
 	env_address(&env, a);
 	fill_start(&st, a, &argv, &env);

@@ -34,7 +34,7 @@
 #define DRAIN_MS 2000                   /* at the end: for clients to take their last replies */
 
 struct places {
-	char state[PATH_MAX], socket[PATH_MAX], config[PATH_MAX], runner_socket[PATH_MAX], runner[PATH_MAX];
+	char state[PATH_MAX], socket[PATH_MAX], config[PATH_MAX], runner_socket[PATH_MAX], runner[PATH_MAX], fetch[PATH_MAX];
 	bool config_given;
 };
 
@@ -154,24 +154,46 @@ static int absolute(char buf[PATH_MAX])
 	return snprintf(buf, PATH_MAX, "%s/%s", cwd, rest) < PATH_MAX ? 0 : -1;
 }
 
-static void find_runner(struct places *p)
+/* Beside this program. */
+static void find_beside(char path[PATH_MAX], const char *name)
 {
-	const char *given = getenv("JOBD_RUNNER");
 	char self[PATH_MAX], *slash;
-	ssize_t n;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	if (given && *given) {
-		set(p->runner, strcmp(given, "none") == 0 ? "" : given, "");
-		return;
-	}
-	if (access(set(p->runner, PKGLIBEXECDIR, "/jobd-runner") == 0 ? p->runner : "", X_OK) == 0)
-		return;
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[n > 0 ? n : 0] = '\0';
 	slash = strrchr(self, '/');
 	if (slash)
 		*slash = '\0';
-	set(p->runner, self, "/jobd-runner");
+	set(path, self, name);
+}
+
+static bool find_installed(char path[PATH_MAX], const char *name)
+{
+	return access(set(path, PKGLIBEXECDIR, name) == 0 ? path : "", X_OK) == 0;
+}
+
+static void find_runner(struct places *p)
+{
+	const char *given = getenv("JOBD_RUNNER");
+
+	if (given && *given)
+		set(p->runner, strcmp(given, "none") == 0 ? "" : given, "");
+	else if (!find_installed(p->runner, "/jobd-runner"))
+		find_beside(p->runner, "/jobd-runner");
+}
+
+/* As jobctl finds it: where the variable says, else in the build tree, else where it is installed, or would be. */
+static void find_fetch(struct places *p)
+{
+	const char *folder = getenv("JOBD_LIBEXEC");
+
+	if (folder && *folder) {
+		set(p->fetch, folder, "/jobd-fetch");
+		return;
+	}
+	find_beside(p->fetch, "/jobd-fetch");
+	if (access(p->fetch, X_OK) != 0)
+		(void)find_installed(p->fetch, "/jobd-fetch");
 }
 
 /* The name of a socket fits into few bytes; both are first bound as NAME.new. Better told now than by a runner that never comes up. */
@@ -211,6 +233,7 @@ static int find_places(struct daemon *d, int argc, char **argv)
 		return -1;
 	from_env(p->runner_socket, "JOBD_RUNNER_SOCKET");
 	find_runner(p);
+	find_fetch(p);
 	return check_lengths(p);
 }
 
@@ -249,6 +272,7 @@ static int open_state(struct daemon *d)
 	}
 	e->state_dir = d->at.state;
 	e->socket_path = d->at.socket;
+	e->fetch_program = d->at.fetch;
 	return 0;
 }
 

@@ -142,7 +142,7 @@ static char *spawn_message(const struct active *a, const struct rm_end *end)
 	char *text;
 
 	if (s && end->stage == RM_AT_EXEC)
-		what = s->kind == SPEC_SHELL ? "/bin/sh" : s->argv[0];
+		what = s->kind == SPEC_SHELL ? "/bin/sh" : s->kind == SPEC_FETCH ? a->run->e->fetch_program : s->argv[0];
 	else if (s && end->stage == RM_AT_CWD)
 		what = s->cwd ? s->cwd : "/";
 	else if (s && end->stage == RM_AT_USER)

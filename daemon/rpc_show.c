@@ -48,15 +48,30 @@ static json_t *attempt_json(const struct store_attempt *at, bool owner)
 
 static bool merges(const char *name)
 {
-	return strcmp(name, "env") == 0 || strcmp(name, "labels") == 0 || strcmp(name, "retry") == 0;
+	return strcmp(name, "env") == 0 || strcmp(name, "labels") == 0 || strcmp(name, "retry") == 0 || strcmp(name, "fetch") == 0;
 }
 
-/* The job after defaults: env, labels and retry key by key, everything else replaced (JOBSPEC). */
+/* What to run is one thing: that of the job takes the place of what it would have by default. */
+static void drop_commands(json_t *base, const json_t *over)
+{
+	static const char *const commands[] = { "argv", "argv_b64", "shell", "fetch" };
+	enum { N = sizeof(commands) / sizeof(*commands) };
+	bool has = false;
+
+	for (int i = 0; i < N; i++)
+		has = has || json_object_get(over, commands[i]);
+	for (int i = 0; has && i < N; i++)
+		if (!json_object_get(over, commands[i]))
+			json_object_del(base, commands[i]);
+}
+
+/* The job after defaults: env, labels, retry and fetch key by key, everything else replaced (JOBSPEC). */
 static void overlay(json_t *base, const json_t *over)
 {
 	const char *name;
 	json_t *value;
 
+	drop_commands(base, over);
 	json_object_foreach((json_t *)over, name, value) {
 		json_t *mine = json_object_get(base, name);
 

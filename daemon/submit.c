@@ -107,6 +107,17 @@ static int check_env_inherit(const struct spec_job *s, struct req_error *err)
 	return -1;
 }
 
+static int check_fetch(const struct engine *e, const struct spec_job *s, struct req_error *err)
+{
+	if (s->kind != SPEC_FETCH || access(e->fetch_program, X_OK) == 0)
+		return 0;
+	req_fail(err, "org.jobd.Refused", "job \"%s\": fetch cannot be done here: there is no %s, as this jobd was built without libcurl; use argv or shell",
+		 s->path, e->fetch_program);
+	snprintf(err->field, sizeof(err->field), "fetch");
+	snprintf(err->path, sizeof(err->path), "%s", s->path);
+	return -1;
+}
+
 static char *dump(const json_t *obj)
 {
 	size_t len;
@@ -292,7 +303,7 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 			refuse_spec(err, &se);
 			break;
 		}
-		if (check_user(r, &s, err) < 0 || check_env_inherit(&s, err) < 0)
+		if (check_user(r, &s, err) < 0 || check_env_inherit(&s, err) < 0 || check_fetch(r->e, &s, err) < 0)
 			break;
 		take_job(b, &s, obj);
 		if (r->key && !r->stream)       /* what a stream grew to is not what it was opened with */

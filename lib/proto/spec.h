@@ -40,12 +40,31 @@ struct spec_pair { const char *name, *value; };
 struct spec_set { uint8_t bits[32]; };  /* of exit statuses 0..255 */
 static inline bool spec_set_has(const struct spec_set *s, unsigned i) { return i < 256 && (s->bits[i >> 3] >> (i & 7) & 1); }
 
+struct spec_strings {
+	const char *const *v;
+	size_t n;
+};
+
+/* What one object is fetched with: jobctl-fetch(1) says what each means. As it is before anything is given: spec_read_fetch. */
+struct spec_fetch {
+	const char *url;                /* with its secrets; NULL: not given */
+	const char *output, *into, *range;
+	const char *checksum_file, *header_file, *cacert;
+	struct spec_strings checksum;   /* ALGORITHM:HEX */
+	int alloc;
+	int64_t at;                     /* -1: not given */
+	int64_t streams, max_per_host, min_part, limit_rate, tries, restarts, save_bytes;
+	int64_t stall_timeout, retry_after_cap, deadline, heartbeat, save_interval;     /* ms */
+	bool durable, no_fsync, http2, trust_size, if_changed, mtime, no_clobber, keep_bad;
+};
+
 struct spec_job {
 	const char *path;               /* NULL in defaults */
 	enum spec_kind kind;
 	const char *const *argv;        /* ARGV; NULL-terminated. From argv or argv_b64 */
 	size_t argc;
 	const char *shell;              /* SHELL */
+	const struct spec_fetch *fetch; /* FETCH: complete. Else what `defaults` says about fetches, or NULL */
 	const char *cwd;                /* NULL: not given */
 	const struct spec_pair *env;    /* later ones win; names unique within job and defaults merged */
 	size_t n_env, env_bytes;        /* bytes: what exec counts for env */
@@ -104,6 +123,13 @@ int spec_job_read(const json_t *obj, const struct spec_run *run, struct arena *a
 
 /* The same for a stored job: `text` as spec_job_text made it; path not checked again. */
 int spec_job_parse(const char *text, size_t len, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err);
+
+/*
+ * spec_fetch_options - fn(arg, name, value) for each option of jobd-fetch that is not as it is by itself, but the URL, in an order that is
+ * always the same. value NULL: it has none.
+ */
+typedef void (*spec_option_fn)(void *arg, const char *name, const char *value);
+void spec_fetch_options(const struct spec_fetch *f, spec_option_fn fn, void *arg);
 
 /* spec_job_text - what is stored: the object as given, without path, compact. Caller frees. NULL: out of memory. */
 char *spec_job_text(const json_t *obj, size_t *ret_len);

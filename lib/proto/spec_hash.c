@@ -16,6 +16,7 @@ enum tag {
 	TAG_TIMEOUT, TAG_GRACE, TAG_RETRY_MAX, TAG_RETRY_MIN, TAG_RETRY_CAP, TAG_RETRY_MAX_DELAY, TAG_RETRY_BASE, TAG_RETRY_ELAPSED,
 	TAG_RETRY_ON, TAG_RETRY_ON_EXIT, TAG_RETRY_NOT_ON_EXIT, TAG_SUCCESS_EXIT, TAG_SKIP_EXIT, TAG_ON_ERROR, TAG_ON_LOST,
 	TAG_LOST_MAX, TAG_AFTER, TAG_WHEN, TAG_PRIORITY, TAG_DURATION, TAG_LABELS, TAG_ENV_INHERIT,
+	TAG_FETCH_URL, TAG_FETCH_OPTION, TAG_FETCH_VALUE,
 
 	TAG_RUN_NAME = 1001, TAG_RUN_WORKERS, TAG_RUN_BARRIER, TAG_RUN_ORDER, TAG_RUN_INTERVAL, TAG_RUN_PERIOD, TAG_RUN_JITTER,
 	TAG_RUN_DEADLINE, TAG_RUN_LABELS,
@@ -98,11 +99,25 @@ static void put_retry(XXH3_state_t *st, const struct spec_job *job, const struct
 	put_set(st, TAG_RETRY_NOT_ON_EXIT, &job->retry_not_on_exit, &builtin->retry_not_on_exit);
 }
 
+static void put_fetch_option(void *arg, const char *name, const char *value)
+{
+	put_string(arg, TAG_FETCH_OPTION, name);
+	put_string(arg, TAG_FETCH_VALUE, value);
+}
+
+static void put_fetch(XXH3_state_t *st, const struct spec_fetch *f)
+{
+	put_string(st, TAG_FETCH_URL, f->url);
+	spec_fetch_options(f, put_fetch_option, st);
+}
+
 static void put_command(XXH3_state_t *st, const struct spec_job *job)
 {
 	for (size_t i = 0; i < job->argc; i++)
 		put_string(st, TAG_ARGV, job->argv[i]);
 	put_string(st, TAG_SHELL, job->shell);
+	if (job->kind == SPEC_FETCH)
+		put_fetch(st, job->fetch);
 	put_string(st, TAG_CWD, job->cwd);
 	put_string(st, TAG_STDIN_FILE, job->stdin_file);
 	put_string(st, TAG_STDIN_TEXT, job->stdin_text);

@@ -17,10 +17,6 @@ struct spec_pairs {
 struct spec_stdin {
 	const char *file, *text;
 };
-struct spec_strings {
-	const char *const *v;
-	size_t n;
-};
 
 /* Custom readers of field tables; the type of dst stands behind each. */
 int spec_read_env(const struct field_at *at, const json_t *value, void *dst, struct arena *a);          /* spec_pairs */
@@ -30,6 +26,11 @@ int spec_read_umask(const struct field_at *at, const json_t *value, void *dst, s
 int spec_read_stdin(const struct field_at *at, const json_t *value, void *dst, struct arena *a);        /* spec_stdin */
 int spec_read_cwd(const struct field_at *at, const json_t *value, void *dst, struct arena *a);          /* const char * */
 int spec_read_base64_list(const struct field_at *at, const json_t *value, void *dst, struct arena *a);  /* spec_strings */
+
+/* What is given is laid over *dst, where that is not NULL, in a copy. */
+int spec_read_fetch(const struct field_at *at, const json_t *value, void *dst, struct arena *a);        /* const struct spec_fetch * */
+/* spec_fetch_check - whether a fetch that nothing will be added to can be done. 0, or -1 with *err. */
+int spec_fetch_check(const struct spec_job *job, struct spec_error *err);
 
 /* Both sorted; where a name is in both, over wins. */
 struct spec_pairs spec_pairs_merge(struct spec_pairs base, struct spec_pairs over, struct arena *a);

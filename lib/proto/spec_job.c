@@ -12,7 +12,7 @@ struct job_in {
 	struct spec_job job;
 	struct spec_strings argv, argv_b64;
 	const char *shell;
-	const json_t *fetch;
+	const struct spec_fetch *fetch;         /* job.fetch: that of the base */
 	struct spec_pairs env, labels;
 	struct spec_stdin in;
 };
@@ -43,7 +43,7 @@ static const struct field job_fields[] = {
 	FIELD_STRINGS("argv", struct job_in, argv.v, argv.n, 1, SPEC_STRING_MAX, 0),
 	FIELD_CUSTOM("argv_b64", struct job_in, argv_b64, spec_read_base64_list, 0),
 	FIELD_STRING("shell", struct job_in, shell, 1, SPEC_STRING_MAX, 0),
-	FIELD_OBJECT("fetch", struct job_in, fetch, 0),
+	FIELD_CUSTOM("fetch", struct job_in, fetch, spec_read_fetch, 0),
 	FIELD_CUSTOM("cwd", struct job_in, job.cwd, spec_read_cwd, 0),
 	FIELD_CUSTOM("env", struct job_in, env, spec_read_env, 0),
 	FIELD_STRINGS("env_inherit", struct job_in, job.env_inherit, job.n_env_inherit, 0, 255, 0),
@@ -120,18 +120,23 @@ static void set_argv(struct spec_job *job, struct spec_strings argv)
 	job->shell = NULL;
 }
 
-/* What to run: at most one of the four, and it replaces that of the base. */
+/* What to run: at most one of the four, and it replaces that of the base; but a fetch is laid over that of the base. */
 static int take_command(struct job_in *in, struct spec_error *err)
 {
 	const char *path = in->job.path;
-	int n = !!in->argv.n + !!in->argv_b64.n + !!in->shell + !!in->fetch;
+	bool fetch = in->fetch != in->job.fetch;
+	int n = !!in->argv.n + !!in->argv_b64.n + !!in->shell + fetch;
 
-	if (in->fetch)
-		return spec_fail(err, JT_EINVAL, path, "fetch", "fetch is not carried by this version; use argv or shell");
 	if (n > 1)
-		return spec_fail(err, JT_EINVAL, path, in->shell ? "shell" : "argv_b64",
-				 "argv, argv_b64 and shell exclude each other; give exactly one");
-	if (in->shell) {
+		return spec_fail(err, JT_EINVAL, path, fetch ? "fetch" : in->shell ? "shell" : "argv_b64",
+				 "argv, argv_b64, shell and fetch exclude each other; give exactly one");
+	if (fetch) {
+		in->job.kind = SPEC_FETCH;
+		in->job.fetch = in->fetch;
+		in->job.argv = NULL;
+		in->job.argc = 0;
+		in->job.shell = NULL;
+	} else if (in->shell) {
 		in->job.kind = SPEC_SHELL;
 		in->job.shell = in->shell;
 		in->job.argv = NULL;
@@ -144,10 +149,14 @@ static int take_command(struct job_in *in, struct spec_error *err)
 	return 0;
 }
 
+#define SPEC_FETCH_BYTES 32768          /* its options: files and checksums, each bounded; its URL is no argument */
+
 static size_t command_bytes(const struct spec_job *job)
 {
 	size_t bytes = job->shell ? strlen(job->shell) + 1 : 0;
 
+	if (job->kind == SPEC_FETCH)
+		return SPEC_FETCH_BYTES;
 	for (size_t i = 0; i < job->argc; i++)
 		bytes += strlen(job->argv[i]) + 1;
 	return bytes;
@@ -250,7 +259,7 @@ static int read_fields(const json_t *obj, const char *below, struct job_in *in, 
 int spec_job_overlay(const json_t *obj, const char *below, const char *barrier, struct arena *a, struct spec_job *job,
 		     struct spec_error *err)
 {
-	struct job_in in = { .job = *job };
+	struct job_in in = { .job = *job, .fetch = job->fetch };
 
 	if (read_fields(obj, below, &in, a, err) < 0)
 		return -1;
@@ -268,8 +277,8 @@ int spec_job_overlay(const json_t *obj, const char *below, const char *barrier, 
 static int check_has_command(const struct spec_job *job, struct spec_error *err)
 {
 	if (job->kind == SPEC_NONE)
-		return spec_fail(err, JT_EINVAL, job->path, "argv", "has nothing to run; give argv, argv_b64 or shell");
-	return 0;
+		return spec_fail(err, JT_EINVAL, job->path, "argv", "has nothing to run; give argv, argv_b64, shell or fetch");
+	return job->kind == SPEC_FETCH ? spec_fetch_check(job, err) : 0;
 }
 
 int spec_job_read(const json_t *obj, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err)

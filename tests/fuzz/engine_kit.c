@@ -69,6 +69,7 @@ static void make_places(void)
 	must(mkdtemp(dir));
 	must(snprintf(runner_socket, sizeof(runner_socket), "%s/runner.sock", dir) > 0);
 	e.state_dir = e.socket_path = dir;
+	e.fetch_program = "/bin/true";
 	e.state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(e.state_fd >= 0 && mkdirat(e.state_fd, "out", 0700) == 0);
 	e.out_fd = openat(e.state_fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
