@@ -70,15 +70,21 @@ static void deadline_passed(evutil_socket_t fd, short what, void *arg)
 	engine_turn(r->e);
 }
 
+/* What is left of a wait of `all_us` that ends at `due_at_us`, which another life of jobd wrote down by a wall clock that may have been set since. */
+static int64_t left_of(int64_t due_at_us, int64_t now_at_us, int64_t all_us)
+{
+	int64_t left_us = due_at_us - now_at_us;
+
+	return left_us < 0 ? 0 : left_us < all_us ? left_us : all_us;
+}
+
 void run_set_deadline(struct run *r)
 {
-	int64_t left_us = r->submitted_at_us + r->spec->deadline_ms * 1000 - now_us();
+	int64_t all_us = r->spec->deadline_ms * 1000, left_us = left_of(r->submitted_at_us + all_us, now_us(), all_us);
 	struct timeval tv;
 
 	if (!r->spec->deadline_ms || r->stopped)
 		return;
-	if (left_us < 0)
-		left_us = 0;
 	tv = (struct timeval){ left_us / 1000000, left_us % 1000000 };
 	if (!r->deadline)
 		r->deadline = xtimer(r->e->base, deadline_passed, r);
@@ -140,7 +146,7 @@ static void restore_states(struct loading *l)
 		struct jt_restore rs = {
 			.state = (enum jt_state)js->state, .reason = js->reason < WHY_N ? why[js->reason] : JT_BY_ITSELF, .cause = js->cause,
 			.end = { (enum jt_state)js->state, js->goes_on, js->fails_run, false },
-			.due_ns = js->due_at_us ? l->now_ns + (js->due_at_us - l->now_us) * 1000 : 0,
+			.due_ns = js->due_at_us ? l->now_ns + left_of(js->due_at_us, l->now_us, js->due_at_us - js->ended_at_us) * 1000 : 0,
 		};
 
 		l->failed = jt_sched_restore(l->sched, l->was[i].idx, &rs, &l->err) < 0;
