@@ -343,16 +343,16 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 		jt_changes_done(&ch);
 	if (*ret_n == 0)
 		return req_fail(err, "org.jobd.WrongState", "run %u: nothing there has failed or been skipped; --all retries what is ok too", r->id);
-	for (size_t i = 0; i < ch.n; i++)
-		if (ch.v[i].state == JT_WAITING)
-			forget_end(r, ch.v[i].job);
 	r->stopped = 0;
 	r->ended_noted = false;
 	r->ended_at_us = 0;
 	r->state = RUN_RUNNING;
 	run_unretire(r);
 	quota_recharge(r);
-	post_run(r, EV_RETRIED);
+	post_run(r, EV_RETRIED);        /* first: of an ended run no start would look at the jobs, should there be no later commit */
+	for (size_t i = 0; i < ch.n; i++)
+		if (ch.v[i].state == JT_WAITING)
+			forget_end(r, ch.v[i].job);
 	jt_changes_done(&ch);
 	run_wants(r);
 	return 0;

@@ -120,6 +120,7 @@ static int execute_some(struct store *st, size_t *ret_n)
 	for (struct mail *mail = st->queue.head; mail && op_of(mail)->kind != ST_BACKUP; mail = mail->next) {
 		int rc = execute(st, op_of(mail));
 
+		FAILPOINT("after_execute");
 		if (rc)
 			return rc;
 		n++;

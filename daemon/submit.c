@@ -173,13 +173,13 @@ static struct run *new_run(struct engine *e, struct call *call, const json_t *op
 	return r;
 }
 
+/* A bulk to begin with, whatever it is to be; see show_run. */
 static void post_run(struct run *r)
 {
 	struct store_op *op = engine_op(r->e, ST_RUN_NEW, r);
 
 	run_record(r, op);
 	op->run.name = xstrdup(r->name);
-	op->run.key = r->state == RUN_BULK ? NULL : xstrdup(r->key);
 	op->run.options = xstrdup(r->options);
 	op->run.hash[0] = r->hash.lo;
 	op->run.hash[1] = r->hash.hi;
@@ -200,6 +200,17 @@ static void post_run_set(struct run *r, enum event_kind kind)
 	op->event.state = (uint8_t)run_shown_state(r);
 	op->done = notice_op;
 	engine_post(r->e, op);
+}
+
+/*
+ * What was posted of a run until now may be in an earlier commit than this. It stands there as a bulk, without its key: should
+ * there be no later commit, a start forgets it, and the client's repetition is a new run.
+ */
+static void show_run(struct run *r)
+{
+	r->state = RUN_RUNNING;
+	run_index(r);
+	post_run_set(r, EV_SUBMITTED);
 }
 
 static json_t *reply_run(const struct run *r, bool existing)
@@ -444,13 +455,11 @@ static void record_whole(struct run *r, struct batch *b)
 	b->op->id = JOB_ID(r->id, 0);
 	b->op->n_jobs = b->n;
 	charge(r, b);
-	r->state = RUN_RUNNING;
-	r->sealed = true;
-	run_index(r);
 	post_run(r);
 	engine_post(r->e, b->op);
 	b->op = NULL;
-	post_run_set(r, EV_SUBMITTED);
+	r->sealed = true;
+	show_run(r);
 }
 
 void submit_whole(struct engine *e, struct call *call, const json_t *options, const json_t *jobs)
@@ -517,10 +526,8 @@ static void open_stream(struct run *r, struct call *call)
 		run_forget(r);
 		return;
 	}
-	r->state = RUN_RUNNING;
-	run_index(r);
 	post_run(r);
-	post_run_set(r, EV_SUBMITTED);
+	show_run(r);
 	come_alive(r, &ch);
 	reply_settled(e, call, reply_run(r, false));
 	jt_changes_done(&ch);
@@ -581,10 +588,8 @@ static void seal_bulk(struct engine *e, struct call *call, struct run *r)
 	}
 	LIST_REMOVE(r, bulk);
 	r->bulk_session = NULL;
-	r->state = RUN_RUNNING;
 	r->sealed = true;
-	run_index(r);
-	post_run_set(r, EV_SUBMITTED);
+	show_run(r);
 	come_alive(r, &ch);
 	reply_settled(e, call, reply_run(r, false));
 	jt_changes_done(&ch);
