@@ -98,7 +98,7 @@ def keep_evidence(world):
     print(world.daemon.said()[-20000:])
     keep = os.environ.get("JOBD_KEEP")
     if keep and not os.path.exists(keep):
-        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "run", "disk", "*.img"))
+        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "passes", "run", "disk", "*.img"))
 
 
 def size(ci, soak):

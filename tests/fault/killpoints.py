@@ -4,7 +4,10 @@
 jobd kills itself there. The runner stops there, so that the witness is told before it is killed (see check_history.py, M runnerkill).
 """
 import collections
+import contextlib
+import os
 import signal
+import threading
 import time
 
 import campaign
@@ -95,6 +98,31 @@ class World(worlds.World):
         self.kill_runners()
         del self.daemon.env["JOBD_FP"]
         self.start()
+
+    def drain(self):
+        """A runner that jobd was about to start when it was killed has the rule yet: it stops where it was to die."""
+        with self.attended():
+            super().drain()
+
+    @contextlib.contextmanager
+    def attended(self):
+        ended, end = os.pipe()
+
+        def attend():
+            over = False
+            while not over:
+                passes, over = self.passes.read(None, ended)
+                for p in passes:
+                    self.died_at(p)
+
+        attendant = threading.Thread(target=attend)
+        attendant.start()
+        try:
+            yield
+        finally:
+            os.close(end)
+            attendant.join()
+            os.close(ended)
 
     def remove(self):
         self.passes.close()

@@ -5,6 +5,8 @@
     JOBD_SEED=N          the same work, the same deaths in the same order
     JOBD_HITS=20         so many deaths at each place
     JOBD_PLACES=a,b      at these places alone
+    JOBD_HISTORY=SEED JOBD_PLACES=a,b,...       the history that a failure names, alone
+    JOBD_KEEP=FOLDER     keep the folder of the first history that fails
 """
 import collections
 import concurrent.futures
@@ -33,6 +35,14 @@ def shares(strikes):
     return [strikes[i::n] for i in range(n)]
 
 
+def history(seed, strikes):
+    """Its seed and its strikes are what a failure is repeated with."""
+    try:
+        return killpoints.history(seed, strikes)
+    except AssertionError as broken:
+        raise AssertionError("JOBD_HISTORY=%s JOBD_PLACES=%s: %s" % (seed, ",".join(strikes), broken)) from broken
+
+
 def under_load(places, tally, seed):
     """Histories until every place was met often enough, or will not be. Returns how many, and of how many jobs."""
     rng = random.Random(seed)
@@ -42,7 +52,7 @@ def under_load(places, tally, seed):
             left = missing(places, tally)
             rng.shuffle(left)
             seeds = ["%s.%d" % (seed, n + i) for i in range(len(left))]
-            for died, figures in pool.map(killpoints.history, seeds, shares(left)):
+            for died, figures in pool.map(history, seeds, shares(left)):
                 tally.update(died)
                 jobs += figures["jobs"]
                 n += 1
@@ -57,9 +67,9 @@ def quiet(places, tally):
     tally.update(strikes)
 
 
-def main():
+def everywhere():
+    """The exit status."""
     seed = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
-    failpoints.use()
     places = failpoints.listed(failpoints.JOBD) + failpoints.listed(failpoints.RUNNER)
     places = [p for p in places if p in os.environ.get("JOBD_PLACES", p).split(",")]
     print("JOBD_SEED=%s, %d places, %d deaths at each" % (seed, len(places), HITS), flush=True)
@@ -76,6 +86,15 @@ def main():
         print("met too rarely: %s" % " ".join(short))
     print("%d passed, %d failed" % (len(places) - len(short), len(short)))
     return 1 if short else 0
+
+
+def main():
+    failpoints.use()
+    if "JOBD_HISTORY" not in os.environ:
+        return everywhere()
+    history(os.environ["JOBD_HISTORY"], os.environ["JOBD_PLACES"].split(","))
+    print("1 passed, 0 failed")
+    return 0
 
 
 if __name__ == "__main__":
