@@ -96,19 +96,22 @@ static void deliver(struct store *st, struct store_op *op)
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
 /* In a batch that is rolled back it saw what never was: then it is asked again. */
-static void answer(struct store *st, struct store_op *op)
+static int answer(struct store *st, struct store_op *op)
 {
+	int rc = store_query(st, op);
+
 	op->error[0] = '\0';
-	if (store_query(st, op))
+	if (rc)
 		snprintf(op->error, sizeof(op->error), "%s", sqlite3_errmsg(st->db));
+	return rc;
 }
 
+/* A query that fails is answered so; but where memory or the disk has failed it SQLite has rolled back all of the batch. */
 static int execute(struct store *st, struct store_op *op)
 {
-	if (!is_query(op))
-		return store_write(st, op);
-	answer(st, op);
-	return SQLITE_OK;
+	int rc = is_query(op) ? answer(st, op) : store_write(st, op);
+
+	return is_query(op) && !sqlite3_get_autocommit(st->db) ? SQLITE_OK : rc;
 }
 
 /* Up to a backup: it can not be begun within a transaction. */

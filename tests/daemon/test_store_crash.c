@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What was acknowledged is there after a kill -9, at any instant; and what is there is a prefix of what was posted. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/store_priv.h"
 #include "store_kit.h"
 
 #define ROUNDS 100
@@ -177,6 +180,71 @@ START_TEST(a_write_that_fails_ends_the_process_and_acknowledges_nothing)
 }
 END_TEST
 
+static bool next_read_fails;
+
+/* In place of libc's, for SQLite. */
+ssize_t pread64(int fd, void *buf, size_t n, off64_t at)
+{
+	if (next_read_fails) {
+		next_read_fails = false;
+		errno = ENOMEM;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, buf, n, at);
+}
+
+static void fail_next_read(struct store_op *op, const struct store_load_row *row)
+{
+	(void)op;
+	if (row->idx > 0)
+		return;
+	sqlite3_db_release_memory(kit_store->db);       /* else there is nothing to be read */
+	next_read_fails = true;
+}
+
+static void leave(struct store_op *op)
+{
+	(void)op;
+	_exit(10);
+}
+
+static _Noreturn void read_between_two_runs(void)
+{
+	struct store_op *op = store_op_new(ST_LOAD_JOBS);
+	struct store_error err;
+
+	op->run.run = 1;
+	op->row = fail_next_read;
+	op->done = leave;
+	kit_base = event_base_new();
+	kit_store = store_open(kit_dir, &err);
+	store_post(kit_store, kit_run_new(2, NULL, NULL));
+	store_post(kit_store, op);
+	store_post(kit_store, kit_run_new(3, NULL, NULL));
+	if (store_start(kit_store, kit_base, &err) == 0)
+		event_base_dispatch(kit_base);
+	_exit(11);
+}
+
+/* SQLite takes back all of the transaction then, and what follows would be committed one by one. */
+START_TEST(a_read_that_fails_takes_its_batch_with_it)
+{
+	int status;
+	pid_t pid;
+
+	kit_open();
+	kit_run(kit_run_new(1, NULL, NULL));
+	kit_run(kit_jobs_new(1, 0, 1000));
+	kit_close();
+	pid = fork();
+	if (pid == 0)
+		read_between_two_runs();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, EXIT_FAILURE << 8);
+	ck_assert_int_eq(kit_sql("SELECT count(*) FROM runs"), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_crash");
@@ -188,6 +256,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, what_was_acknowledged_survives_kill_9);
 	tcase_add_test(tc, a_write_that_fails_ends_the_process_and_acknowledges_nothing);
+	tcase_add_test(tc, a_read_that_fails_takes_its_batch_with_it);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
