@@ -104,7 +104,7 @@ class Submitter(Client):
         else:
             run = self.maker.make()
             way = self.rng.choices(["whole", "stream", "bulk", "jobctl", "dropped"], [5, 3, 2, 2, 2])[0]
-        self.witness.invoke(run.specs)
+        self.witness.invoke([dict(s, apart=True) for s in run.specs] if way == "stream" else run.specs)
         try:
             {"whole": self.submit_whole, "stream": self.submit_stream, "bulk": self.submit_bulk, "jobctl": self.submit_jobctl,
              "dropped": self.submit_and_drop}[way](run)

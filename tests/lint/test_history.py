@@ -170,6 +170,15 @@ class History(unittest.TestCase):
         self.story.row = ("k", JOB, "cancelled", None, 1)
         self.story.attempts = [(JOB, 1, SIGNAL, None)]
 
+    def test_a_parent_that_is_not_there_is_waited_for_unless_it_was_added_apart(self):
+        self.story.spec["deps"] = ["p"]
+        self.story.acks += [{"ev": "invoke", "op": "submit", "key": "p"}, {"ev": "info", "op": "submit", "key": "p"}]
+        self.violates("ORDER")
+        self.story.spec["apart"] = True
+        self.valid()
+        self.story.acks += [{"ev": "ok", "op": "submit", "key": "p"}]
+        self.violates("ORDER", "LOST_SUBMIT", "LOST_RUN")
+
     def test_a_cancelled_job_needs_no_end(self):
         self.terminated()
         self.cancel("ok", sure=True)
