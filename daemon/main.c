@@ -584,7 +584,8 @@ static void go(struct daemon *d)
 	if (d->own_socket)
 		unlink(d->at.socket);
 	store_stop(e->store);
-	if (!e->n_running && all_recorded(e))   /* the runner keeps an end that there was no space for */
+	/* The runner keeps an end that there was no space for; and one that is a unit of its own is not ours to end. */
+	if (*d->at.runner && !e->n_running && all_recorded(e))
 		runner_link_quit(e->link);
 	runner_link_flush(e->link);
 	sweep_free(e->sweep);
@@ -596,13 +597,37 @@ static void go(struct daemon *d)
 
 /* ---- restore ----------------------------------------------------------------------------------------------------------------- */
 
+static bool is_same_dir(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Where the runner of this state is when it is a unit, as systemd/ has it: nobody who restores should have to know. */
+static int find_runner_unit(const struct places *p, char buf[PATH_MAX])
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	char users[PATH_MAX];
+
+	if (is_same_dir(p->state, "/var/lib/jobd"))
+		return set(buf, "/run/jobd-runner/socket", "");
+	if (!run || *run != '/' || user_place(users, "XDG_STATE_HOME", ".local/state", "") < 0 || !is_same_dir(p->state, users))
+		return -1;
+	return set(buf, run, "/jobd/runner") == 0 && strlen(buf) < sizeof(((struct sockaddr_un *)NULL)->sun_path) ? 0 : -1;
+}
+
 /* Its jobs are those of the database that goes: under one number they could be taken for others. */
 static int check_no_runner(const struct daemon *d)
 {
-	if (!is_served(d->at.runner_socket, SOCK_SEQPACKET))
+	char unit[PATH_MAX];
+	const char *served = is_served(d->at.runner_socket, SOCK_SEQPACKET) ? d->at.runner_socket :
+			     find_runner_unit(&d->at, unit) == 0 && is_served(unit, SOCK_SEQPACKET) ? unit : NULL;
+
+	if (!served)
 		return 0;
 	log_error("jobd-runner still serves %s and may run jobs of the database that is to be replaced: end it first "
-		  "(`jobctl shutdown --kill` while jobd runs, else end jobd-runner itself)", d->at.runner_socket);
+		  "(`jobctl shutdown --kill` while jobd runs, else end jobd-runner itself, by systemctl if it is a unit)", served);
 	return -1;
 }
 

@@ -8,11 +8,13 @@ import random
 import select
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 import kit
 import varlink
@@ -186,6 +188,19 @@ class Restore(Case):
         self.refused(self.copy, "in use by another jobd")
         self.d.kill()
         self.refused(self.copy, "jobd-runner still serves")
+        self.restart()
+
+    def test_nor_while_the_runner_of_the_user_units_lives(self):
+        """It is not where a jobd without units would look; nobody has to say so."""
+        self.end()
+        places = {"XDG_STATE_HOME": self.d.folder + "/home", "XDG_RUNTIME_DIR": self.d.folder}
+        os.makedirs(self.d.folder + "/home")
+        os.makedirs(self.d.folder + "/jobd")
+        os.symlink(self.d.state, self.d.folder + "/home/jobd")
+        with unittest.mock.patch.dict(os.environ, places), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as runner:
+            runner.bind(self.d.folder + "/jobd/runner")
+            runner.listen()
+            self.refused(self.copy, "jobd-runner still serves " + self.d.folder + "/jobd/runner")
         self.restart()
 
     def test_what_is_no_whole_backup_is_refused(self):
