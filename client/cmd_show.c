@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "render.h"
 #include "times.h"
+#include "transfer.h"
 #include "verbs.h"
 
 static void line(const char *name, const char *value)
@@ -134,6 +135,15 @@ static void show_attempts(const json_t *attempts)
 	table_free(t);
 }
 
+static void progress_line(const json_t *job)
+{
+	const json_t *progress = json_object_get(job, "progress");
+	char text[128];
+
+	if (progress)
+		line("progress", transfer_text(progress, text, sizeof(text)));
+}
+
 static void show_job(const json_t *reply, const json_t *job)
 {
 	const char *key;
@@ -142,6 +152,7 @@ static void show_job(const json_t *reply, const json_t *job)
 	number_line("run", json_object_get(reply, "run"), "run");
 	line("path", reply_text(job, "path"));
 	state_line(job);
+	progress_line(job);
 	number_line("attempts", job, "attempts");
 	time_line("started", job, "started_at");
 	time_line("ended", job, "ended_at");

@@ -10,6 +10,7 @@
 #include "render.h"
 #include "talk.h"
 #include "times.h"
+#include "transfer.h"
 #include "tree_order.h"
 #include "verbs.h"
 
@@ -43,10 +44,12 @@ static void draw_state(void *arg, size_t i, FILE *out)
 	const json_t *row = rows->v[i];
 	const char *state = reply_text(row, "state"), *ended = reply_text(row, "ended_at");
 	double took = times_between(reply_text(row, "started_at"), ended);
-	char end[512], text[64];
+	char end[512], text[128];
 
 	fputs("  ", out);
 	render_state(out, state ? state : "?");
+	if (json_object_get(row, "progress"))
+		fprintf(out, " %s", transfer_text(json_object_get(row, "progress"), text, sizeof(text)));
 	render_end(row, end, sizeof(end));
 	if (*end && strcmp(end, "exit 0") != 0) {
 		fputs(" (", out);

@@ -5,11 +5,12 @@
 
 #include "render.h"
 #include "times.h"
+#include "transfer.h"
 
 void event_line(FILE *out, const json_t *event, enum event_scope scope)
 {
 	const char *path = reply_text(event, "path"), *state = reply_text(event, "state"), *kind = reply_text(event, "kind");
-	char at[64], end[512];
+	char at[64], end[512], text[128];
 
 	render_text(out, times_show_clock(reply_text(event, "at"), at, sizeof(at)));
 	fputc(' ', out);
@@ -26,6 +27,8 @@ void event_line(FILE *out, const json_t *event, enum event_scope scope)
 		fputs(": ", out);
 		render_state(out, state);
 	}
+	if (json_object_get(event, "progress"))
+		fprintf(out, ", %s", transfer_text(json_object_get(event, "progress"), text, sizeof(text)));
 	if (*render_end(event, end, sizeof(end))) {
 		fputs(", ", out);
 		render_text(out, end);

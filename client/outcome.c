@@ -18,6 +18,7 @@
 #include "render.h"
 #include "status.h"
 #include "talk.h"
+#include "transfer.h"
 
 #define LIVE_MS 200             /* between two drawings of the live line */
 
@@ -59,6 +60,7 @@ struct follow {
 	bool live;
 	struct progress progress;
 	double drawn_s;
+	json_t *tenths;                 /* path -> how many tenths of a fetch were told, where there is no live line */
 	char state[32];                 /* of the run, as asked last */
 };
 
@@ -126,10 +128,32 @@ static bool is_worth_a_line(const struct follow *f, const json_t *event)
 	return (kind && strcmp(kind, "retrying") == 0) || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
 }
 
+/* On the live line all of it; else a line for each tenth. */
+static void take_progress(struct follow *f, const json_t *event, const char *path)
+{
+	const json_t *progress = json_object_get(event, "progress");
+	int tenths = transfer_percent(progress) / 10;
+	struct buf line = { 0 };
+	char text[128];
+
+	if (f->live) {
+		buf_printf(&line, "%s %s", path, transfer_text(progress, text, sizeof(text)));
+		progress_newest(&f->progress, buf_text(&line));
+		buf_done(&line);
+	} else if (tenths != reply_int(f->tenths, path, 0)) {
+		json_object_set_new(f->tenths, path, json_integer(tenths));
+		event_line(f->out, event, EVENT_OF_ONE_RUN);
+	}
+}
+
 static void take_event(struct follow *f, const json_t *event)
 {
 	const char *kind = reply_text(event, "kind"), *path = reply_text(event, "path");
 
+	if (path && kind && strcmp(kind, "progress") == 0) {
+		take_progress(f, event, path);
+		return;
+	}
 	if (!kind || strcmp(kind, "heartbeat") == 0)
 		return;
 	if (path && strcmp(kind, "started") == 0)
@@ -229,13 +253,15 @@ int outcome_follow(const struct options *o, struct vl_conn *conn, const char *ru
 		f.out = stderr;
 	}
 	f.signals = interrupt_fd();
+	f.tenths = json_object();
 	progress_init(&f.progress, now_s());
-	rc = call_begin(f.watch, "Watch", json_pack("{s:s, s:i}", "run", run, "since", 0), VL_MORE);
+	rc = call_begin(f.watch, "Watch", json_pack("{s:s, s:i, s:b}", "run", run, "since", 0, "progress", 1), VL_MORE);
 	if (rc == 0)
 		rc = follow_events(&f);
 	if (rc == 0)
 		rc = summarise(&f);
 	progress_done(&f.progress);
+	json_decref(f.tenths);
 	vl_close(f.ask);
 	if (f.signals >= 0)
 		close(f.signals);

@@ -8,7 +8,7 @@
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
  *   quota.c     what a user may have queued
  *   health.c    what is lacking, and what that holds up
- *   budget.c    what these files take on the disk
+ *   budget.c    what these files take on the disk         progress.c  what a fetch says of itself
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -73,6 +73,7 @@ struct active {
 	struct rm_end end;              /* TODO_END */
 	int32_t pid;
 	int64_t started_at_us;
+	int64_t told_bytes;             /* of a fetch: as watchers were told last */
 	struct arena arena;
 	struct spec_job *spec;          /* NULL until the ARM came back */
 	struct active *next;            /* in the table */
@@ -186,6 +187,7 @@ struct engine {
 	LIST_HEAD(, follower) followers;
 	uint64_t n_starts, n_ends;
 	int64_t began_ns;
+	struct event *progress;         /* who follows is told how far fetches are; NULL: nobody ever did */
 	bool backing_up;                /* one at a time */
 	struct stop *stop;              /* a shutdown that has been asked for */
 };
@@ -247,9 +249,16 @@ void output_collect(struct active *a, struct store_attempt *at);        /* sizes
 void output_settled(struct run *r, uint64_t id, const struct store_attempt *at);       /* durable: drop what is packed, count the rest */
 bool output_probe(struct engine *e);                    /* whether files for outputs can be made */
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
+/* output_tail - the last bytes of what an attempt wrote, at most size. Their number; 0: nothing, or it cannot be read. */
+size_t output_tail(struct engine *e, uint64_t id, uint32_t attempt, bool err, char *buf, size_t size);
 void output_drop(struct run *r);
 void output_run_ended(struct run *r);                   /* and that is durable */
 void output_found(void *ctx, uint32_t run, int64_t bytes);      /* ctx: the engine; a folder that the sweep has come by */
+
+/* ---- progress.c -------------------------------------------------------------------------------------------------- */
+json_t *progress_of(const struct active *a);            /* as a row shows it; NULL: it is no fetch, or has said nothing yet */
+void progress_wake(struct engine *e);                   /* somebody follows, or something has started */
+char *progress_last_words(const struct active *a, int status);  /* of a fetch that failed; the caller frees */
 
 /* ---- budget.c ---------------------------------------------------------------------------------------------------- */
 void budget_add(struct run *r, int64_t bytes);          /* so much more is in files of its outputs */
@@ -336,6 +345,8 @@ void stop_check(struct engine *e);                      /* each turn: is there a
 void notice_event(struct engine *e, const struct store_event *ev);      /* durable */
 void notice_op(struct store_op *op);                                    /* the same, as a `done` */
 void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */
+void notice_progress(const struct active *a, json_t *progress);         /* to those who asked for it; takes progress */
+bool notice_wants_progress(const struct engine *e);                     /* there are such */
 void notice_turn(struct engine *e);                                     /* send what has gathered */
 bool notice_is_awaited(const struct run *r, jt_job j);                  /* somebody waits for the end of this very job */
 void notice_job_ended(struct run *r, jt_job j);                         /* durable: waiters */

@@ -23,6 +23,7 @@ struct watcher {
 	uint64_t last;                  /* the newest it has */
 	bool reading;                   /* a query is on its way */
 	bool behind;                    /* must read the log before it can be handed events */
+	bool progress;                  /* is told how far fetches are */
 	bool ends;                      /* its run has ended: reply when it is up to date */
 	bool gone;
 	json_t *gathered;
@@ -93,12 +94,17 @@ static void finish(struct watcher *w)
 		watcher_free(w);
 }
 
-static void gather(struct watcher *w, const struct store_event *ev, const char *path)
+static void gather_json(struct watcher *w, json_t *event, const char *path)
 {
 	if (!w->gathered)
 		w->gathered = json_array();
-	json_array_append_new(w->gathered, event_json(ev, path));
+	json_array_append_new(w->gathered, event);
 	w->bytes += EVENT_BYTES + (path ? strlen(path) : 0);
+}
+
+static void gather(struct watcher *w, const struct store_event *ev, const char *path)
+{
+	gather_json(w, event_json(ev, path), path);
 	w->last = ev->seq;
 }
 
@@ -269,6 +275,8 @@ void notice_event(struct engine *e, const struct store_event *ev)
 
 	if (!ev->seq)
 		return;
+	if (ev->kind == EV_STARTED && notice_wants_progress(e))
+		progress_wake(e);
 	for (w = LIST_FIRST(&e->watchers); w; w = next) {
 		next = LIST_NEXT(w, entry);
 		if (w->run && w->run != ev->run)
@@ -283,6 +291,38 @@ void notice_event(struct engine *e, const struct store_event *ev)
 	}
 	if (!LIST_EMPTY(&e->watchers))
 		engine_turn(e);
+}
+
+/* ---- progress: not in the log; its number is that of the event before it ------------------------------------------------- */
+
+bool notice_wants_progress(const struct engine *e)
+{
+	const struct watcher *w;
+
+	LIST_FOREACH(w, &e->watchers, entry)
+		if (w->progress)
+			return true;
+	return false;
+}
+
+static json_t *progress_event(const struct watcher *w, const struct active *a, const char *path, json_t *progress)
+{
+	return json_pack("{s:I, s:o, s:I, s:s, s:s, s:s, s:I, s:O}", "seq", (json_int_t)w->last, "at", json_time(now_us()), "run",
+			 (json_int_t)a->run->id, "kind", "progress", "path", path, "state", jt_state_name(JT_RUNNING), "attempt",
+			 (json_int_t)a->attempt, "progress", progress);
+}
+
+void notice_progress(const struct active *a, json_t *progress)
+{
+	struct engine *e = a->run->e;
+	const char *path = jt_job_path(a->run->sched, a->idx, NULL);
+	struct watcher *w;
+
+	LIST_FOREACH(w, &e->watchers, entry)
+		if (w->progress && !w->behind && (!w->run || w->run == a->run->id))
+			gather_json(w, progress_event(w, a, path, progress), path);
+	json_decref(progress);
+	engine_turn(e);
 }
 
 void notice_op(struct store_op *op)
@@ -308,10 +348,12 @@ void notice_turn(struct engine *e)
 struct watch_params {
 	const char *run;
 	int64_t since;
+	bool progress;
 };
 static const struct field watch_fields[] = {
 	FIELD_STRING("run", struct watch_params, run, 1, 255, 0),
 	FIELD_INT("since", struct watch_params, since, 0, INT64_MAX, 0),
+	FIELD_BOOL("progress", struct watch_params, progress, 0),
 	FIELD_END
 };
 
@@ -332,6 +374,9 @@ void rpc_watch(void *ctx, struct call *call, const json_t *params)
 	w->run = r ? r->id : 0;
 	w->last = p.since < 0 ? e->last_seq : (uint64_t)p.since;
 	w->ends = r && run_is_final(r);
+	w->progress = p.progress;
+	if (p.progress)
+		progress_wake(e);
 	LIST_INSERT_HEAD(&e->watchers, w, entry);
 	call_on_abort(call, watch_aborted, w);
 	call_set_heartbeat(call, heartbeat, w);

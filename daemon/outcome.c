@@ -163,6 +163,8 @@ static void fill_attempt(struct active *a, const struct rm_end *end, struct stor
 	if (end->how == RM_SPAWN)
 		at->message = spawn_message(a, end);
 	output_collect(a, at);
+	if (end->how == RM_EXIT && end->code && a->spec && a->spec->kind == SPEC_FETCH)
+		at->message = progress_last_words(a, end->code);
 }
 
 /* handover.pml: commit_end is done; send_ack. */

@@ -87,6 +87,20 @@ int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err)
 	return openat(e->out_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+size_t output_tail(struct engine *e, uint64_t id, uint32_t attempt, bool err, char *buf, size_t size)
+{
+	int fd = output_fd(e, id, attempt, err);
+	struct stat st;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0)
+		n = pread(fd, buf, size, st.st_size > (off_t)size ? st.st_size - (off_t)size : 0);
+	close(fd);
+	return n > 0 ? (size_t)n : 0;
+}
+
 /* What is kept of an output, without its gap. */
 static char *read_kept(struct engine *e, const char *name, int64_t size, const struct gap *g)
 {

@@ -98,11 +98,16 @@ json_t *rpc_job_row(struct run *r, jt_job j, const struct store_job_state *st)
 	int64_t started = st->started_at_us ? st->started_at_us : a && a->picked ? a->started_at_us : 0;
 	uint32_t attempts = a && !a->picked ? a->attempt - 1 : run_mem(r, j)->attempts;
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:o}", "path", jt_job_path(r->sched, j, NULL), "state", jt_state_name(state), "reason",
+	json_t *progress = a && !final ? progress_of(a) : NULL;
+	json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:o}", "path", jt_job_path(r->sched, j, NULL), "state", jt_state_name(state), "reason",
 			 rpc_reason(r, final || state == JT_BACKOFF || state == JT_HELD ? (enum job_reason)st->reason : WHY_NONE, st->cause), "exit_code",
 			 st->exit_code >= 0 ? json_integer(st->exit_code) : json_null(), "signal",
 			 st->signal ? json_integer(st->signal) : json_null(), "attempts", (json_int_t)attempts, "started_at", json_time(started),
 			 "ended_at", json_time(final && !never_ran ? st->ended_at_us : 0));
+
+	if (progress)
+		json_object_set_new(o, "progress", progress);
+	return o;
 }
 
 json_t *rpc_result(struct run *r, jt_job j, const struct store_row *row)

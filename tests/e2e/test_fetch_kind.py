@@ -1,17 +1,39 @@
 # SPDX-License-Identifier: MIT
 # timeout: 120
 """Jobs of the kind fetch: the real jobd, the real jobd-fetch, and a server that misbehaves as it is told."""
+import contextlib
+import glob
 import os
+import subprocess
 import sys
+import threading
 import unittest
 
 import kit
+import people
+import varlink
 from case import Case
 
 sys.path.append(os.path.join(kit.SOURCE, "tests", "fetch"))
 import server  # noqa: E402
 
 MIB = 1 << 20
+CANARY = "canary-7d21b04e"
+
+
+class Gated(server.Thing):
+    """Says the first bytes of an answer, and the rest when the gate is open."""
+
+    def __init__(self, data, first=MIB, **more):
+        super().__init__(data, **more)
+        self.first, self.gate = first, threading.Event()
+
+    def part(self, request, **how):
+        first, last = self.bounds(request)
+        request.head(206, self.headers() + [("Content-Range", "bytes %d-%d/%d" % (first, last, len(self.data))), ("Content-Length", last - first + 1)])
+        request.body(self.data[first:min(first + self.first, last + 1)])
+        self.gate.wait(kit.PATIENCE)
+        request.body(self.data[first + self.first:last + 1])
 
 
 class FetchCase(Case):
@@ -31,6 +53,30 @@ class FetchCase(Case):
         run = self.submit({"get": self.fetching(url, fetch, **fields)})
         self.wait(run)
         return run, self.jobs(run)["get"]
+
+    def gated(self, path="/o", **more):
+        thing = Gated(server.noise(3 * MIB), **more)
+        self.addCleanup(thing.gate.set)
+        return thing, self.server.add(path, thing)
+
+    def begin(self, url, fetch=None, **fields):
+        """Submits a fetch of a gated thing and returns once some of it is known to be in the file."""
+        run = self.submit({"get": self.fetching(url, {"heartbeat_s": 0.05, "save_interval_s": 0.05, **(fetch or {})}, **fields)})
+        self.progress(run)
+        return run
+
+    def progress(self, run):
+        """What is told who follows the run: the first that says that bytes are there."""
+        with varlink.Connection(self.d.socket, kit.PATIENCE) as conn:
+            conn.send("org.jobd.Watch", {"run": run, "since": 0, "progress": True}, more=True)
+            while True:
+                for event in conn.receive()["parameters"]["events"]:
+                    self.assertNotIn(event["kind"], ("ended", "run-ended"), event)
+                    if event["kind"] == "progress" and event["progress"]["bytes"] >= MIB // 2:
+                        return event
+
+    def attempts(self, run):
+        return self.call("Get", run=run, path="get")["attempts"]
 
     def read(self):
         with open(self.name, "rb") as f:
@@ -59,6 +105,157 @@ class Kind(FetchCase):
         self.assertEqual({"shell": "true"}, self.call("Get", run=run, path="say")["spec"])
         spec = self.call("Get", run=run, path="get")["spec"]
         self.assertEqual({"output": self.name, "streams": 1, "url": url}, spec["fetch"])
+
+
+    def test_how_it_ended_is_said_in_words(self):
+        url = self.server.add("/o", server.Thing(b"some bytes"))
+        for at, fetch, status, words in ((self.server.url("/none"), {}, 10, "fetch: refused by the server: "),
+                                         (url, {"checksum": "md5:" + 32 * "0"}, 13, "fetch: checksum: "),
+                                         (url, {"range": "100-200"}, 16, "fetch: range: ")):
+            with self.subTest(status=status):
+                run, job = self.fetch(at, fetch)
+                self.assertEqual(("failed", status), (job["state"], job["exit_code"]))
+                message = self.attempts(run)[0]["message"]
+                self.assertTrue(message.startswith(words) and len(message) > len(words), message)
+                self.assertIn(words, self.d.jobctl("why", run + "/get").stdout)
+                self.assertFalse(os.path.exists(self.name))
+
+    def test_a_snapshot_is_fetched_and_then_pruned(self):
+        data = server.noise(MIB)
+        url = self.server.add("/o", server.Thing(data))
+        run = self.submit({"snap": "true", "snap/get": self.fetching(url), "snap/get/check": "test -s out", "snap/~/prune": "test -s out && : >pruned"},
+                          cwd=self.d.folder)
+        self.wait(run)
+        self.assertEqual({"ok"}, set(self.states(run).values()))
+        self.assertTrue(self.read() == data and os.path.exists(os.path.join(self.d.folder, "pruned")))
+
+    def test_s3_takes_its_credentials_from_the_environment_of_the_job(self):
+        data = server.noise(MIB)
+        self.server.add("/bucket/key", server.Thing(data))
+        env = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": CANARY, "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": self.server.url("")}
+        run, job = self.fetch("s3://bucket/key", env=env)
+        self.assertEqual("ok", job["state"], self.output(run, "get", "err"))
+        self.assertTrue(self.read() == data)
+        self.assertIn("Credential=id/", self.server.requests[0].headers["authorization"])
+
+
+class Course(FetchCase):
+    def test_who_follows_is_told_how_far_it_is(self):
+        thing, url = self.gated()
+        run = self.begin(url)
+        row = self.jobs(run)["get"]
+        self.assertEqual(3 * MIB, row["progress"]["expected"])
+        self.assertGreaterEqual(row["progress"]["bytes"], MIB // 2)
+        self.assertIn(" % of 3.0 MiB, ", self.d.jobctl("tree", run, check=True).stdout)
+        self.assertIn(" % of 3.0 MiB, ", self.d.jobctl("show", run + "/get", check=True).stdout)
+        thing.gate.set()
+        self.wait(run)
+        self.assertNotIn("progress", self.jobs(run)["get"])
+        self.assertNotIn("progress", {e["kind"] for e in self.call("Watch", run=run, since=0)["events"]})
+
+    def test_follow_has_a_line_for_each_tenth(self):
+        thing, url = self.gated()
+        run = self.submit({"get": self.fetching(url, {"heartbeat_s": 0.05})})
+        follow = subprocess.Popen([kit.JOBCTL, "--socket", self.d.socket, "follow", run], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
+        line = next(line for line in follow.stdout if " progress get" in line)
+        self.assertRegex(line, r"progress get: running, \d+ % of 3\.0 MiB, [0-9.]+ .?i?B/s$")
+        thing.gate.set()
+        self.assertIn("run %s: ok" % run, follow.communicate(timeout=kit.PATIENCE)[0])
+        self.assertEqual(0, follow.returncode)
+
+    def test_a_retry_goes_on_where_the_last_attempt_stopped(self):
+        data, thing = server.noise(3 * MIB), None
+
+        def answer(request):
+            if request.number == 1:
+                return thing.part(request, cut=MIB)
+            return request.send(404, []) if request.number == 2 else thing(request)
+
+        thing = server.Thing(data)
+        run, job = self.fetch(self.server.add("/o", answer), {"streams": 1}, retry={"max": 1, "cap_s": 0})
+        self.assertEqual(("ok", 2), (job["state"], job["attempts"]), self.output(run, "get", "err"))
+        self.assertTrue(self.read() == data)
+        self.assertEqual([10, 0], [a["exit_code"] for a in self.attempts(run)])
+        self.assertGreaterEqual(self.server.requests[2].range[0], MIB // 2)
+
+    def test_a_cancelled_fetch_is_resumed_by_the_next(self):
+        thing, url = self.gated()
+        run = self.begin(url)
+        self.call("Cancel", run=run)
+        self.wait(run)
+        self.assertEqual("cancelled", self.jobs(run)["get"]["state"])
+        self.assertFalse(os.path.exists(self.name))
+        self.assertTrue(os.path.exists(self.name + ".part.state"))
+        thing.gate.set()
+        n = len(self.server.requests)
+        run, job = self.fetch(url)
+        self.assertEqual("ok", job["state"])
+        self.assertTrue(self.read() == thing.data)
+        self.assertGreaterEqual(self.server.requests[n].range[0], MIB // 2)
+
+    def test_a_timeout_ends_it_as_any_job(self):
+        _, url = self.gated()
+        _, job = self.fetch(url, timeout_s=0.3)
+        self.assertEqual(("failed", "timeout"), (job["state"], job["reason"]))
+
+    def test_it_outlives_jobd_and_the_next_one_shows_it(self):
+        thing, url = self.gated()
+        run = self.begin(url)
+        self.d.kill()
+        self.d.start()
+        self.connect()
+        self.progress(run)
+        self.assertGreaterEqual(self.jobs(run)["get"]["progress"]["bytes"], MIB // 2)
+        thing.gate.set()
+        self.wait(run)
+        job = self.jobs(run)["get"]
+        self.assertEqual(("ok", 1), (job["state"], job["attempts"]))
+        self.assertTrue(self.read() == thing.data)
+
+
+class Secrets(FetchCase):
+    config = "slots = 4\nlog_level = debug\nsocket_mode = 0666\n"
+
+    def secret_url(self, path):
+        return self.server.url(path).replace("//", "//user:%s@" % CANARY) + "?signature=" + CANARY
+
+    def test_the_url_is_for_its_owner(self):
+        thing, _ = self.gated("/o")
+        run = self.begin(self.secret_url("/o"))
+        pid = self.attempt_pid()
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            self.assertNotIn(CANARY.encode(), f.read())
+        with open("/proc/%d/environ" % pid, "rb") as f:
+            self.assertNotIn(CANARY.encode(), f.read())
+        thing.gate.set()
+        self.wait(run)
+        failed, _ = self.fetch(self.secret_url("/none"))
+        self.assertIn("authorization", self.server.requests[0].headers)
+        told = [self.d.said()] + [self.output(r, "get", stream).decode() for r in (run, failed) for stream in ("out", "err")]
+        told += [str(self.attempts(failed)), str(self.why(failed, "get")), str(self.call("Watch", since=0))]
+        for text in told:
+            self.assertNotIn(CANARY, text)
+        self.assertIn(CANARY, str(self.call("Get", run=run, path="get")["spec"]))
+        if os.geteuid() == 0:
+            self.assert_hidden_from_others(run)
+
+    def attempt_pid(self):
+        for name in glob.glob("/proc/[0-9]*/cmdline"):
+            with contextlib.suppress(OSError), open(name, "rb") as f:
+                if ("--output=" + self.name).encode() in f.read().split(b"\0"):
+                    return int(name.split("/")[2])
+        self.fail("there is no process of the fetch")
+
+    def assert_hidden_from_others(self, run):
+        os.chmod(self.d.folder, 0o755)
+        with people.connect_as(self.d.socket, people.OTHER.pw_uid, people.OTHER.pw_gid) as other:
+            for method, parameters in (("List", {"run": run}), ("Get", {"run": run, "path": "get"}), ("Explain", {"run": run, "path": "get"}), ("Watch", {"since": 0})):
+                self.assertNotIn(CANARY, str(other.call(method, **parameters)), method)
+
+    def test_a_refusal_does_not_repeat_it(self):
+        e = self.refusal("Submit", run={}, jobs=[{"path": "get", "fetch": {"url": "ftp://user:%s@host/" % CANARY, "output": "o"}}])
+        self.assertNotIn(CANARY, str(e) + str(e.parameters) + self.d.said())
 
 
 class Refusals(FetchCase):
