@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,9 +17,13 @@
 
 #define BACKLOG 16
 
-/* An open, locked file; -1 with errno, EWOULDBLOCK when another process has it locked. */
+/*
+ * A lock of the process, not of the descriptor (as flock's is): a job that is being spawned has a copy of the descriptor for a moment, and
+ * would hold the lock of a runner that is killed just then. An open, locked file; -1 with errno, EAGAIN when another process has it locked.
+ */
 static int lock_for(const char *path)
 {
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char *name;
 	int fd, saved;
 
@@ -29,8 +32,8 @@ static int lock_for(const char *path)
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	saved = errno;
 	free(name);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		saved = errno;
+	if (fd >= 0 && fcntl(fd, F_SETLK, &whole) < 0) {
+		saved = errno == EACCES ? EAGAIN : errno;
 		close(fd);
 		fd = -1;
 	}
@@ -103,7 +106,7 @@ int listen_at(const char *path, uid_t allow_uid, struct listener *ret)
 		return -1;
 	l.lock_fd = lock_for(path);
 	if (l.lock_fd < 0)
-		return errno == EWOULDBLOCK ? 1 : -1;
+		return errno == EAGAIN ? 1 : -1;
 	l.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l.fd < 0 || publish(l.fd, path, allow_uid) < 0) {
 		saved = errno;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runner/listen.h"
 #include "runner_kit.h"
 
 static struct kit k;
@@ -313,6 +314,41 @@ START_TEST(a_runner_that_was_killed_leaves_its_path_to_the_next)
 END_TEST
 
 /* Nobody could tell how they end, and the next runner may be asked to run them again. */
+/* In place of a runner: takes the path, begins to spawn a job - a process with copies of all descriptors - and dies. */
+static _Noreturn void die_while_spawning(const char *path, int until)
+{
+	struct listener l;
+	char c;
+
+	if (listen_at(path, NO_UID, &l))
+		_exit(1);
+	if (fork())
+		_exit(0);
+	_exit(read(until, &c, 1) != 0);
+}
+
+START_TEST(a_job_that_is_being_spawned_does_not_keep_the_path_of_a_dead_runner)
+{
+	const char *path = kit_path(&k, "another");
+	struct listener l;
+	int until[2], status;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(until), 0);
+	pid = fork();
+	if (!pid) {
+		close(until[1]);
+		die_while_spawning(path, until[0]);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(listen_at(path, NO_UID, &l), 0);
+	listen_close(&l);
+	close(until[0]);
+	close(until[1]);
+}
+END_TEST
+
 START_TEST(jobs_die_with_a_runner_that_is_killed)
 {
 	const char *fifo = kit_path(&k, "alive");
@@ -597,6 +633,7 @@ int main(void)
 	tcase_add_test(tc, users_who_are_not_allowed_are_refused_whatever_the_mode_of_the_socket);
 	tcase_add_test(tc, a_second_runner_at_one_path_leaves_in_peace);
 	tcase_add_test(tc, a_runner_that_was_killed_leaves_its_path_to_the_next);
+	tcase_add_test(tc, a_job_that_is_being_spawned_does_not_keep_the_path_of_a_dead_runner);
 	tcase_add_test(tc, jobs_die_with_a_runner_that_is_killed);
 	tcase_add_test(tc, an_end_that_was_told_survives_the_runner_until_it_is_acknowledged);
 	tcase_add_test(tc, every_end_that_was_told_survives_a_runner_that_is_killed_while_others_end);
