@@ -282,11 +282,22 @@ static void set_defaults(struct server_opts *o)
 	o->idle_ms = o->idle_ms ? o->idle_ms : 3600000;
 }
 
+/* jansson goes on with a string that it could not make room for, and writes past the end of its copy: then it is better to end. */
+static void *json_memory(size_t n)
+{
+	void *p = malloc(n);
+
+	if (!p)
+		log_die("no memory for %zu bytes of JSON", n);
+	return p;
+}
+
 struct server *server_new(struct event_base *base, const struct server_opts *opts)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 	struct timeval tick = { 0 };
 
+	json_set_alloc_funcs(json_memory, free);
 	if (!srv)
 		abort();
 	srv->base = base;

@@ -105,7 +105,7 @@ static void __attribute__((noreturn)) try(const struct request *rq, long n)
 
 	keep_log();
 	alarm(20);
-	json_set_alloc_funcs(__wrap_malloc, free);
+	json_set_alloc_funcs(__wrap_malloc, free);      /* should the daemon leave it at libc's */
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
 	engine_kit();
 	signal(SIGABRT, on_abort);
