@@ -14,6 +14,7 @@ The strikes are dealt out to histories of at most STRIKES_A_HISTORY (a_history),
 A failure prints the seed of its history.
 """
 import collections
+import contextlib
 import os
 import random
 import shutil
@@ -98,7 +99,8 @@ def keep_evidence(world):
     print(world.daemon.said()[-20000:])
     keep = os.environ.get("JOBD_KEEP")
     if keep and not os.path.exists(keep):
-        shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "passes", "run", "disk", "*.img"))
+        with contextlib.suppress(shutil.Error):         # of files that went meanwhile
+            shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "passes", "run", "disk", "*.img"))
 
 
 def size(ci, soak):
