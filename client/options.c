@@ -28,7 +28,7 @@ void options_init(struct options *o)
 {
 	*o = (struct options){
 		.workers = INT64_MIN, .since = INT64_MIN, .attempt = INT64_MIN, .limit = INT64_MIN, .retry = INT64_MIN,
-		.priority = INT64_MIN, .nice = INT64_MIN, .timeout_s = -1, .grace_s = -1,
+		.priority = INT64_MIN, .nice = INT64_MIN, .timeout_s = -1, .grace_s = -1, .map = MAP_OPTIONS_NONE,
 	};
 }
 
@@ -38,6 +38,7 @@ void options_done(struct options *o)
 	free(o->env.v);
 	free(o->env_inherit.v);
 	free(o->label.v);
+	free(o->input.v);
 	for (size_t i = 0; i < o->pass.n; i++)
 		free((char *)(uintptr_t)o->pass.v[i]);
 	free(o->pass.v);
@@ -62,6 +63,29 @@ int seconds_parse(const char *text, double *ret)
 			return 0;
 		}
 	return -1;
+}
+
+int size_parse(const char *text, int64_t *ret)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	char *end;
+	long long v;
+	int shift = 0;
+
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (errno || *text < '0' || *text > '9')
+		return -1;
+	unit = *end ? strchr(units, *end) : NULL;
+	if (*end && (!unit || end[1]))
+		return -1;
+	if (unit)
+		shift = 10 * (int)(unit - units + 1);
+	if (v > INT64_MAX >> shift)
+		return -1;
+	*ret = (int64_t)v << shift;
+	return 0;
 }
 
 static const struct opt *find(const struct opt *opts, const char *name, size_t len)
@@ -136,6 +160,30 @@ static int set_int(const struct opt *opt, const char *value, int64_t *field)
 	return 0;
 }
 
+static int set_size(const struct opt *opt, const char *value, int64_t *field)
+{
+	int64_t v;
+
+	if (size_parse(value, &v) < 0 || v < opt->min || v > opt->max)
+		return complain(CTL_USAGE, "--%s must be a size such as 4096, 64K, 16M or 1G, from %lld to %lld, got \"%s\"", opt->name,
+				(long long)opt->min, (long long)opt->max, value);
+	*field = v;
+	return 0;
+}
+
+static int set_number(const struct opt *opt, const char *value, double *field)
+{
+	char *end;
+	double v;
+
+	errno = 0;
+	v = strtod(value, &end);
+	if (errno || end == value || *end || end != value + strspn(value, "0123456789."))
+		return complain(CTL_USAGE, "--%s must be a number such as 2 or 1.5, got \"%s\"", opt->name, value);
+	*field = v;
+	return 0;
+}
+
 static int set(struct options *o, const struct opt *opt, const char *value)
 {
 	char *field = (char *)o + opt->offset;
@@ -158,6 +206,13 @@ static int set(struct options *o, const struct opt *opt, const char *value)
 		return 0;
 	case OPT_INT:
 		return set_int(opt, value, (int64_t *)field);
+	case OPT_SIZE:
+		return set_size(opt, value, (int64_t *)field);
+	case OPT_NUMBER:
+		return set_number(opt, value, (double *)field);
+	case OPT_MAYBE:
+		*(const char **)field = value ? value : "";
+		return 0;
 	case OPT_SECONDS:
 		if (seconds_parse(value, (double *)field) == 0)
 			return 0;
@@ -179,7 +234,7 @@ static int parse_long(struct parse *p, const char *arg)
 		opt = find(options_common, arg, len);
 	if (!opt)
 		return unknown(p, arg, len);
-	if (opt_is_flag(opt))
+	if (opt_is_flag(opt) && !(equals && opt->kind == OPT_MAYBE))
 		return equals ? complain(CTL_USAGE, "--%s takes no value", opt->name) : set(p->o, opt, NULL);
 	if (equals)
 		return set(p->o, opt, equals + 1);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "map/given.h"
+
 struct list { const char **v; size_t n; };
 
 /* What was given. Texts are borrowed from argv; NULL, INT64_MIN or a negative time: not given. */
@@ -20,13 +22,15 @@ struct options {
 	const char *socket, *name, *key, *shell, *cwd, *user, *group, *umask, *stdin_file, *format, *on_error, *states;
 	int64_t workers, since, attempt, limit, retry, priority, nice;
 	double timeout_s, grace_s;
-	struct list env, label, env_inherit;
+	struct list env, label, env_inherit, input;
+	struct map_options map;
+	const char *os;
 	struct list pass;       /* options of another program, as they were given: "--name" or "--name=value"; owned */
 	const char **args;      /* positional ones, NULL-terminated; the array is owned, see options_done */
 	size_t n_args;
 };
 
-enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_SECONDS, OPT_LIST, OPT_PASS, OPT_PASS_FLAG, OPT_NO_MORE };
+enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_SIZE, OPT_SECONDS, OPT_NUMBER, OPT_MAYBE, OPT_LIST, OPT_PASS, OPT_PASS_FLAG, OPT_NO_MORE };
 
 struct opt {
 	const char *name;       /* without the dashes */
@@ -35,7 +39,7 @@ struct opt {
 	size_t offset;          /* in struct options */
 	const char *arg;        /* how its value is called: "NAME" */
 	const char *help;
-	int64_t min, max;       /* OPT_INT */
+	int64_t min, max;       /* OPT_INT, OPT_SIZE */
 };
 
 #define OPT_AT(f) offsetof(struct options, f)
@@ -43,6 +47,11 @@ struct opt {
 #define TEXT(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_TEXT, .offset = OPT_AT(f), .arg = (a), .help = (h) }
 #define INT(n, l, f, lo, hi, a, h) \
 	{ .name = (n), .letter = (l), .kind = OPT_INT, .offset = OPT_AT(f), .arg = (a), .help = (h), .min = (lo), .max = (hi) }
+#define SIZE(n, l, f, lo, hi, a, h) \
+	{ .name = (n), .letter = (l), .kind = OPT_SIZE, .offset = OPT_AT(f), .arg = (a), .help = (h), .min = (lo), .max = (hi) }
+#define NUMBER(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_NUMBER, .offset = OPT_AT(f), .arg = (a), .help = (h) }
+/* A text that may be left out, "" then: --name, --name=value. */
+#define MAYBE(n, l, f, h) { .name = (n), .letter = (l), .kind = OPT_MAYBE, .offset = OPT_AT(f), .help = (h) }
 #define SECONDS(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_SECONDS, .offset = OPT_AT(f), .arg = (a), .help = (h) }
 #define LIST(n, l, f, a, h) { .name = (n), .letter = (l), .kind = OPT_LIST, .offset = OPT_AT(f), .arg = (a), .help = (h) }
 /* Checked by name here, by value where they go. */
@@ -55,7 +64,7 @@ enum opt_stop { OPTS_MIXED, OPTS_STOP_AT_ARG };         /* where the options end
 /* Whether it stands alone: no value follows it. */
 static inline bool opt_is_flag(const struct opt *opt)
 {
-	return opt->kind == OPT_FLAG || opt->kind == OPT_PASS_FLAG;
+	return opt->kind == OPT_FLAG || opt->kind == OPT_PASS_FLAG || opt->kind == OPT_MAYBE;
 }
 
 void options_init(struct options *o);
@@ -70,5 +79,7 @@ extern const struct opt options_common[];
 
 /* seconds_parse - "90", "1.5", "2m", "1h", "1d" into seconds. 0 or -1. */
 int seconds_parse(const char *text, double *ret);
+/* size_parse - "4096", "64K", "1M", "2G" (powers of 1024) into bytes. 0 or -1. */
+int size_parse(const char *text, int64_t *ret);
 
 #endif

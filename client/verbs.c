@@ -143,6 +143,68 @@ static const struct opt plan_opts[] = {
 	OPTS_END
 };
 
+#define MAP_STAGE_OPTS \
+	INT("jobs", 'j', workers, 1, 100000, "N", "commands at once; default: the CPUs"), \
+	INT("window", 'w', map.window, 1, 1 << 24, "W", "items held at once, from read to printed; default: 4 N"), \
+	INT("max-args", 'n', map.batch_items, 1, INT32_MAX, "N", "up to N items a command"), \
+	TEXT("max-bytes", 's', map.batch_bytes, "SIZE|max", "up to so many bytes of items a command; default: 128K; max: all that exec takes"), \
+	TEXT("join", 0, map.join, "SEP", "the items of a command become one argument, SEP between them"), \
+	NUMBER("linger", 0, map.linger_ms, "MS", "start what there is after so many milliseconds without an item"), \
+	FLAG("spread", 0, map.spread, "share what is left at the end evenly over the slots"), \
+	FLAG("shell", 0, map.shell, "run the command, one argument, by /bin/sh -c; items are $1 ..., {} is \"$@\""), \
+	TEXT("stdin", 0, stdin_file, "item", "the item goes to standard input instead of the arguments"), \
+	SECONDS("timeout", 't', timeout_s, "TIME", "end a command after TIME; its item fails"), \
+	SECONDS("grace", 0, grace_s, "TIME", "from SIGTERM to SIGKILL; default: 10"), \
+	INT("retries", 'r', map.retries, 0, 1000000, "N", "try up to N times more if it fails"), \
+	SECONDS("retry-delay", 0, map.retry_delay_s, "TIME", "at most so long before the second attempt; default: 0.125"), \
+	NUMBER("backoff", 0, map.backoff, "FACTOR", "and so many times longer before each further one; default: 2"), \
+	TEXT("retry-on", 0, map.retry_on, "CODES", "only if it ended so: exit statuses, signal, timeout, commas between")
+
+const struct opt map_then_opts[] = { MAP_STAGE_OPTS, OPTS_END };
+
+static const struct opt map_opts[] = {
+	FLAG("local", 0, map.local, "in this process, without a daemon"),
+	MAP_STAGE_OPTS,
+	LIST("arg-file", 'a', input, "FILE", "read items from FILE; -: standard input, the default; several: see --zip"),
+	INT("fd", 0, map.fd, 0, INT32_MAX, "N", "read items from descriptor N"),
+	FLAG("null", '0', map.nul, "items end with NUL instead of a line feed"),
+	TEXT("delimiter", 'd', map.delimiter, "CHAR", "items end with CHAR"),
+	FLAG("skip-empty", 0, map.skip_empty, "empty items are none"),
+	INT("skip", 0, map.skip, 0, INT64_MAX, "K", "leave the first K items out"),
+	INT("max-items", 0, map.max_items, 1, INT64_MAX, "K", "no more than K items"),
+	SIZE("block", 0, map.block, 1, INT64_C(1) << 40, "SIZE", "an item is as many whole records as fit into SIZE, on standard input"),
+	TEXT("zip", 0, map.zip, "HOW", "several inputs: short (default), fill or strict"),
+	TEXT("fill", 0, map.fill, "STR", "what stands for an input that has ended, with --zip fill"),
+	FLAG("ordered", 'k', map.ordered, "results in the order of the items, the default"),
+	FLAG("unordered", 'u', map.unordered, "results as they come"),
+	SECONDS("deadline", 0, map.deadline_s, "TIME", "end the map after TIME, with exit status 5"),
+	TEXT("halt", 0, map.halt, "WHEN,WHAT=N", "now or soon; fail=N, fail=N%, success=N or done=N; default: never"),
+	SECONDS("delay", 0, map.delay_s, "TIME", "at least so long between two starts"),
+	NUMBER("load", 0, map.load, "MAX", "start nothing while the load is above MAX"),
+	SIZE("memfree", 0, map.memfree, 0, INT64_MAX, "SIZE", "start nothing while less memory is available"),
+	TEXT("name", 0, name, "NAME", "name of the map, JOBD_MAP of its commands"),
+	FLAG("group", 0, map.group, "what a command writes stays together, the default"),
+	FLAG("line-buffer", 0, map.line_buffer, "only lines stay together"),
+	FLAG("ungroup", 0, map.ungroup, "commands write to standard output themselves"),
+	TEXT("out", 0, map.out, "FORM", "raw (default), tag, nul or jsonl"),
+	TEXT("stderr", 0, map.err, "HOW", "standard error: pass (default), merge, drop, or field of jsonl"),
+	TEXT("results", 0, map.results, "DIR", "each result in DIR/SEQ/stdout and DIR/SEQ/status, too"),
+	SIZE("buffer-bytes", 0, map.buffer_bytes, 64 << 10, INT64_MAX, "SIZE", "output held in memory; default: 64M"),
+	SIZE("spool-bytes", 0, map.spool_bytes, 0, INT64_MAX, "SIZE", "output held in a file beyond that; default: 1G"),
+	TEXT("spool-dir", 0, map.spool_dir, "DIR", "where that file is; default: TMPDIR, /var/tmp"),
+	SIZE("pipe-size", 0, map.pipe_size, 4096, 1 << 30, "SIZE", "size of the pipe on standard output"),
+	TEXT("progress", 0, map.progress, "HOW", "auto, bar, plain, json or none, the default; on standard error"),
+	INT("total", 0, map.total, 0, INT64_MAX, "N", "how many items there will be, for --progress"),
+	SECONDS("heartbeat", 0, map.heartbeat_s, "TIME", "between two lines of --progress; default: 1"),
+	FLAG("stats", 0, map.stats, "counters as JSON on standard error at the end"),
+	OPTS_END
+};
+
+static const struct opt limits_opts[] = {
+	TEXT("os", 0, os, "NAME", "of the system that uname -s calls so, or posix"),
+	OPTS_END
+};
+
 #define MANY 1000000
 const struct verb verbs[] = {
 	{ "run", "[-c COMMAND | -- ARGV...]", "run one job, wait, and exit as it did", cmd_run, run_opts, OPTS_STOP_AT_ARG, 0, MANY },
@@ -172,6 +234,8 @@ const struct verb verbs[] = {
 	{ "config", "check [FILE]", "check jobd.conf", cmd_config, no_opts, OPTS_MIXED, 1, 2 },
 	{ "plan", "FILE|-", "check a file and say what would run when, without a daemon", cmd_plan, plan_opts, OPTS_MIXED, 1, 1 },
 	{ "fetch", "URL", "fetch one object in parallel ranges, without a daemon", cmd_fetch, fetch_opts, OPTS_MIXED, 1, 1 },
+	{ "map", "--local [--] COMMAND...", "run a command for each item of a stream, results in order", cmd_map, map_opts, OPTS_STOP_AT_ARG, 1, MANY },
+	{ "limits", "", "how much fits into one command line", cmd_limits, limits_opts, OPTS_MIXED, 0, 0 },
 	{ "version", "", "print the version", cmd_version, no_opts, OPTS_MIXED, 0, 0 },
 	{ "bridge", "", "connect stdin and stdout to the daemon's socket", cmd_bridge, no_opts, OPTS_MIXED, 0, 0 },
 	{ "completion", "bash|zsh|fish", "print a completion script for a shell", cmd_completion, no_opts, OPTS_MIXED, 1, 1 },

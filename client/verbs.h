@@ -16,6 +16,7 @@ struct verb {
 };
 
 extern const struct verb verbs[];               /* ends with name NULL */
+extern const struct opt map_then_opts[];        /* of map, behind a --then; ends with OPTS_END */
 
 const struct verb *verb_find(const char *name);
 const char *verb_nearest(const char *name);     /* NULL: none is near */
@@ -30,8 +31,10 @@ int cmd_events(const struct options *o);
 int cmd_fetch(const struct options *o);
 int cmd_follow(const struct options *o);
 int cmd_hold(const struct options *o);
+int cmd_limits(const struct options *o);
 int cmd_logs(const struct options *o);
 int cmd_ls(const struct options *o);
+int cmd_map(const struct options *o);
 int cmd_pause(const struct options *o);
 int cmd_ping(const struct options *o);
 int cmd_plan(const struct options *o);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* map: a command over a stream of items. limits: what one command line may hold. */
+#include <stdio.h>
+
+#include "map/loop.h"
+#include "map/stage_settings.h"
+#include "status.h"
+#include "talk.h"
+#include "verbs.h"
+
+int cmd_map(const struct options *o)
+{
+	struct map_settings m;
+	int rc;
+
+	if (!o->map.local)
+		return complain(CTL_NO_DAEMON, "maps through the daemon are not there yet; with --local the map runs in this process");
+	rc = settings_read(&m, o);
+	if (rc == 0)
+		rc = map_run(&m);
+	settings_done(&m);
+	return rc;
+}
+
+static void print_limits(const char *os, size_t limit, size_t environment)
+{
+	size_t budget = jt_arg_budget(limit, environment, 0);
+	size_t batch = budget < JT_ARG_BATCH_DEFAULT ? budget : JT_ARG_BATCH_DEFAULT;
+
+	printf("system           %s\n", os);
+	printf("exec             %zu bytes for arguments, variables and the pointers to them\n", limit);
+	printf("environment      %zu bytes of it\n", environment);
+	printf("budget           %zu bytes are left for the command and its items (-s max)\n", budget);
+	printf("batch            %zu bytes, unless -s says otherwise\n", batch);
+	printf("one argument     %u bytes at most\n", JT_ARG_STRING_MAX);
+}
+
+int cmd_limits(const struct options *o)
+{
+	size_t limit = o->os ? jt_arg_max_of(o->os) : exec_limit();
+
+	if (limit == 0)
+		return complain(CTL_USAGE, "nothing is known about the system \"%s\"; names are those that uname -s prints there, and posix", o->os);
+	print_limits(o->os ? o->os : "this one", limit, o->os ? 0 : exec_environment());
+	return CTL_OK;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "map/chunks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+
+struct chunk {
+	STAILQ_ENTRY(chunk) next;
+	size_t at, len;                 /* taken so far, of so many */
+	uint64_t offset;                /* in the spool, where data is not here */
+	bool spooled;
+	char data[];
+};
+
+void chunk_store_init(struct chunk_store *s, uint64_t memory_max, uint64_t spool_max, const char *dir)
+{
+	*s = (struct chunk_store){ .memory_max = memory_max, .spool_max = spool_max, .dir = dir, .fd = -1, .scratch = xcalloc(1, CHUNK_MAX) };
+}
+
+void chunk_store_done(struct chunk_store *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->scratch);
+}
+
+static bool memory_has_room(const struct chunk_store *s)
+{
+	return s->in_memory + CHUNK_MAX <= s->memory_max;
+}
+
+static bool spool_has_room(const struct chunk_store *s)
+{
+	return s->in_spool + CHUNK_MAX <= s->spool_max && s->in_memory + sizeof(struct chunk) <= s->memory_max;
+}
+
+bool chunk_store_has_room(const struct chunk_store *s)
+{
+	return memory_has_room(s) || spool_has_room(s);
+}
+
+void chunks_init(struct chunks *c)
+{
+	STAILQ_INIT(&c->head);
+	c->bytes = 0;
+}
+
+/* ---- in ---- */
+
+static struct chunk *chunk_add(struct chunk_store *s, struct chunks *c, size_t len, size_t in_memory)
+{
+	struct chunk *k = xrealloc(NULL, 1, sizeof(*k) + in_memory);
+
+	*k = (struct chunk){ .len = len };
+	s->in_memory += sizeof(*k) + in_memory;
+	STAILQ_INSERT_TAIL(&c->head, k, next);
+	c->bytes += len;
+	return k;
+}
+
+static int spool_open(struct chunk_store *s)
+{
+	if (s->fd < 0)
+		s->fd = open(s->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return s->fd;
+}
+
+static int spool_write(struct chunk_store *s, const char *data, size_t len)
+{
+	if (spool_open(s) < 0)
+		return -1;
+	for (size_t at = 0; at < len;) {
+		ssize_t n = pwrite(s->fd, data + at, len - at, (off_t)(s->end + at));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+static int add_spooled(struct chunk_store *s, struct chunks *c, size_t len)
+{
+	struct chunk *k;
+
+	if (spool_write(s, s->scratch, len) < 0)
+		return -1;
+	k = chunk_add(s, c, len, 0);
+	k->spooled = true;
+	k->offset = s->end;
+	s->end += len;
+	s->in_spool += len;
+	s->spooled += len;
+	return 0;
+}
+
+ssize_t chunks_read(struct chunk_store *s, struct chunks *c, int fd, enum chunk_excess excess, bool *ret_spool)
+{
+	ssize_t n = read(fd, s->scratch, CHUNK_MAX);
+
+	*ret_spool = false;
+	if (n <= 0)
+		return n;
+	if (!memory_has_room(s) && (excess == EXCESS_SPOOL || spool_has_room(s))) {
+		*ret_spool = true;
+		return add_spooled(s, c, (size_t)n) < 0 ? -1 : n;
+	}
+	memcpy(chunk_add(s, c, (size_t)n, (size_t)n)->data, s->scratch, (size_t)n);
+	return n;
+}
+
+/* ---- out ---- */
+
+static void forget(struct chunk_store *s, const struct chunk *k, size_t at, size_t n)
+{
+	if (!k->spooled || n == 0)
+		return;
+	s->in_spool -= n;
+	/* Where a hole cannot be punched the file only grows until the map ends. */
+	(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(k->offset + at), (off_t)n);
+	if (s->in_spool == 0 && ftruncate(s->fd, 0) == 0)
+		s->end = 0;
+}
+
+static void chunk_free(struct chunk_store *s, struct chunks *c, struct chunk *k)
+{
+	forget(s, k, k->at, k->len - k->at);
+	c->bytes -= k->len - k->at;
+	s->in_memory -= sizeof(*k) + (k->spooled ? 0 : k->len);
+	STAILQ_REMOVE_HEAD(&c->head, next);
+	free(k);
+}
+
+static ssize_t copy_out(const struct chunk_store *s, const struct chunk *k, char *buf, size_t n)
+{
+	ssize_t r;
+
+	if (k->spooled) {
+		do
+			r = pread(s->fd, buf, n, (off_t)(k->offset + k->at));
+		while (r < 0 && errno == EINTR);
+		if (r == 0)
+			errno = EIO;            /* the file is ours alone: it must be there */
+		return r > 0 ? r : -1;
+	}
+	memcpy(buf, k->data + k->at, n);
+	return (ssize_t)n;
+}
+
+ssize_t chunks_take(struct chunk_store *s, struct chunks *c, char *buf, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n && !STAILQ_EMPTY(&c->head)) {
+		struct chunk *k = STAILQ_FIRST(&c->head);
+		size_t want = k->len - k->at < n - got ? k->len - k->at : n - got;
+		ssize_t r = copy_out(s, k, buf + got, want);
+
+		if (r < 0)
+			return -1;
+		forget(s, k, k->at, (size_t)r);
+		k->at += (size_t)r;
+		c->bytes -= (size_t)r;
+		got += (size_t)r;
+		if (k->at == k->len)
+			chunk_free(s, c, k);
+	}
+	return (ssize_t)got;
+}
+
+void chunks_drop(struct chunk_store *s, struct chunks *c)
+{
+	while (!STAILQ_EMPTY(&c->head))
+		chunk_free(s, c, STAILQ_FIRST(&c->head));
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Inputs - the files and descriptors that the items come from, as one source. */
+#ifndef MAP_INPUTS_H
+#define MAP_INPUTS_H
+
+#include "map/settings.h"
+
+/* inputs_open - 0 with *ret, or an exit status, complained. */
+int inputs_open(const struct map_settings *m, struct jt_source *ret);
+/* inputs_error - what to say of an errno of that source. Static or from strerror. */
+const char *inputs_error(const struct map_settings *m, int error);
+
+#endif

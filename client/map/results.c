@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "map/results.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "map/jsonl.h"
+#include "map/loop.h"
+#include "status.h"
+#include "talk.h"
+
+int results_init(struct results *r, const char *dir)
+{
+	*r = (struct results){ .dir = -1, .item = -1, .out = -1 };
+	if (!dir)
+		return 0;
+	if (mkdir(dir, 0777) < 0 && errno != EEXIST)
+		return complain(CTL_USAGE, "--results %s: %s", dir, strerror(errno));
+	r->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return r->dir >= 0 ? 0 : complain(CTL_USAGE, "--results %s: %s", dir, strerror(errno));
+}
+
+static void close_item(struct results *r)
+{
+	if (r->out >= 0)
+		close(r->out);
+	if (r->item >= 0)
+		close(r->item);
+	r->out = r->item = -1;
+	r->seq = 0;
+}
+
+void results_done(struct results *r)
+{
+	close_item(r);
+	if (r->dir >= 0)
+		close(r->dir);
+}
+
+static void open_item(struct results *r, uint64_t seq)
+{
+	char name[24];
+
+	if (r->seq == seq)
+		return;
+	close_item(r);
+	r->seq = seq;
+	snprintf(name, sizeof(name), "%" PRIu64, seq);
+	if (mkdirat(r->dir, name, 0777) < 0 && errno != EEXIST)
+		r->error = errno;
+	r->item = openat(r->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r->item >= 0)
+		r->out = openat(r->item, "stdout", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (r->out < 0)
+		r->error = errno;
+}
+
+static void write_all(struct results *r, int fd, const char *data, size_t n)
+{
+	while (n > 0 && r->error == 0) {
+		ssize_t done = write(fd, data, n);
+
+		if (done < 0 && errno != EINTR)
+			r->error = errno;
+		if (done > 0) {
+			data += done;
+			n -= (size_t)done;
+		}
+	}
+}
+
+void results_write(struct results *r, const struct task *t, const char *data, size_t n)
+{
+	if (r->dir < 0)
+		return;
+	open_item(r, t->seq);
+	write_all(r, r->out, data, n);
+}
+
+static void write_file(struct results *r, const char *name, const char *data, size_t n)
+{
+	int fd = r->error ? -1 : openat(r->item, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd < 0 && r->error == 0)
+		r->error = errno;
+	if (fd < 0)
+		return;
+	write_all(r, fd, data, n);
+	close(fd);
+}
+
+int results_end(struct results *r, const struct task *t)
+{
+	struct buf status = { 0 };
+
+	if (r->dir < 0)
+		return 0;
+	open_item(r, t->seq);
+	buf_puts(&status, "{\"status\":");
+	jsonl_status(&status, t);
+	buf_puts(&status, "}\n");
+	write_file(r, "status", status.p, status.len);
+	buf_done(&status);
+	close_item(r);
+	errno = r->error;
+	return r->error ? -1 : 0;
+}

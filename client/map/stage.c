@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+#include "map/stage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "map/loop.h"
+#include "status.h"
+#include "talk.h"
+
+#define RESOURCES_NS INT64_C(100000000)         /* processes or memory are lacking: try again after so long */
+
+/* ---- the head ---- */
+
+static bool no_more_attempts(const struct task *t)
+{
+	return t->attempt > t->stage->set->retry.max;
+}
+
+bool stage_can_stream(const struct task *t)
+{
+	return t->stage->last && t->stage->loop->set->out != OUT_JSONL && no_more_attempts(t);
+}
+
+static struct task *oldest(struct stage *s, enum task_state state)
+{
+	struct task *found = NULL;
+
+	for (uint32_t i = 0; i < s->window.size; i++) {
+		struct task *t = &s->task[i];
+
+		if (t->state == state && (!found || t->seq < found->seq))
+			found = t;
+	}
+	return found;
+}
+
+/* Unordered and no room at all: the oldest one leaves before its end, lest all wait for each other. */
+static void choose_live(struct stage *s)
+{
+	if (!s->live && s->n_paused > 0 && STAILQ_EMPTY(&s->ended) && !chunk_store_has_room(&s->loop->store))
+		s->live = oldest(s, TASK_RUNS);
+}
+
+static struct task *next_in_order(struct stage *s)
+{
+	const struct jti_window *w = &s->window;
+
+	return w->n_taken < w->c.admitted ? &s->task[w->todo[w->n_taken % w->size]] : NULL;
+}
+
+static struct task *first_of_all(struct stage *s)
+{
+	if (s->ordered)
+		return next_in_order(s);
+	choose_live(s);
+	return s->live ? s->live : STAILQ_FIRST(&s->ended);
+}
+
+struct task *stage_head(struct stage *s)
+{
+	struct task *t = first_of_all(s);
+
+	if (!t || t->state == TASK_ENDED)
+		return t;
+	return t->state == TASK_RUNS && stage_can_stream(t) ? t : NULL;
+}
+
+bool stage_may_read(struct task *t)
+{
+	struct stage *s = t->stage;
+
+	if (chunk_store_has_room(&s->loop->store))
+		return true;
+	return first_of_all(s) == t && (!stage_can_stream(t) || t->out.bytes + t->err.bytes < CHUNK_MAX);
+}
+
+static void read_on(struct stage *s)
+{
+	for (uint32_t i = 0; s->n_paused > 0 && i < s->window.size; i++)
+		if (s->task[i].paused && stage_may_read(&s->task[i]))
+			task_read_on(&s->task[i]);
+}
+
+static void place_free(struct stage *s, struct task *t)
+{
+	chunks_drop(&s->loop->store, &t->out);
+	chunks_drop(&s->loop->store, &t->err);
+	t->line.len = 0;
+	t->state = TASK_FREE;
+}
+
+void stage_deliver(struct stage *s, struct task *t)
+{
+	struct jt_map_result r;
+
+	if (!s->ordered && s->live == t)
+		s->live = NULL;
+	else if (!s->ordered)
+		STAILQ_REMOVE_HEAD(&s->ended, next_ended);
+	jti_window_finish(&s->window, t->place, t->status, (struct jt_item){ 0 });
+	jti_window_take(&s->window, &r);
+	jti_window_delivered(&s->window);
+	jt_map_result_done(&r);
+	place_free(s, t);
+	s->n.delivered++;
+}
+
+/* ---- the end of an attempt ---- */
+
+static bool is_retried(const struct stage *s, const struct task *t)
+{
+	int kind = t->status;
+
+	if (kind == 0 || kind == TASK_E2BIG || kind == TASK_NUL || !jti_course_starts(&s->course))
+		return false;
+	if (kind == TASK_TIMEOUT)
+		kind = RETRY_TIMEOUT;
+	else if (kind >= TASK_SIGNAL)
+		kind = RETRY_SIGNAL;
+	return s->set->retry_on[kind];
+}
+
+static uint64_t random_bits(struct stage *s)
+{
+	s->rnd ^= s->rnd << 13;
+	s->rnd ^= s->rnd >> 7;
+	return s->rnd ^= s->rnd << 17;
+}
+
+static void slot_free(struct stage *s, struct task *t)
+{
+	s->free_slot[s->n_free_slots++] = t->slot;
+	s->n.running--;
+}
+
+static bool try_again(struct stage *s, struct task *t)
+{
+	int64_t now = loop_now_ns(), delay;
+
+	if (!is_retried(s, t))
+		return false;
+	delay = jt_retry_delay(&s->set->retry, t->attempt, now - t->first_ns, random_bits(s));
+	if (delay < 0)
+		return false;
+	place_free(s, t);
+	t->state = TASK_WAITS;
+	t->part_at = 0;
+	s->n.retried++;
+	jti_window_backoff(&s->window, t->place, now + delay);
+	return true;
+}
+
+static void end(struct stage *s, struct task *t)
+{
+	t->state = TASK_ENDED;
+	if (!s->ordered && s->live != t)
+		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
+	s->n.finished++;
+	s->n.failed += t->status != 0;
+	loop_item_ended(s->loop, s);
+}
+
+static void attempt_ended(struct stage *s, struct task *t)
+{
+	slot_free(s, t);
+	if (t->earlier)
+		t->status = t->earlier;
+	if (t->why == TASK_STOPPED)
+		t->state = TASK_CUT_OFF;
+	else if (!try_again(s, t))
+		end(s, t);
+}
+
+static void begin(struct stage *s, struct task *t, int earlier);
+
+void stage_task_ended(struct task *t)
+{
+	size_t all = task_parts(t);
+
+	if (t->n_parts > 0 && t->part_at + t->n_parts < all && !t->why) {
+		t->part_at += t->n_parts;
+		if (t->part_at + t->n_parts > all)
+			t->n_parts = all - t->part_at;
+		begin(t->stage, t, t->status);
+		return;
+	}
+	attempt_ended(t->stage, t);
+}
+
+/* ---- the start ---- */
+
+static void cannot_execute(struct stage *s, const char *why, int exit_status)
+{
+	if (s->loop->exit_status == 0)
+		complain(exit_status, "cannot start the command: %s", why);
+	loop_stop(s->loop, JTI_STOPPED, exit_status);
+}
+
+/* Of a batch that is too long for exec the first half starts; the rest follows it. */
+static bool halve(struct task *t)
+{
+	size_t n = t->n_parts ? t->n_parts : task_parts(t) - t->part_at;
+
+	if (n < 2 || t->stage->set->item_on_stdin)
+		return false;
+	t->n_parts = n / 2;
+	return true;
+}
+
+static void did_not_start(struct stage *s, struct task *t, int error)
+{
+	if ((error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE) && jti_course_starts(&s->course)) {
+		slot_free(s, t);
+		t->state = TASK_WAITS;
+		t->attempt--;
+		jti_window_backoff(&s->window, t->place, loop_now_ns() + RESOURCES_NS);
+		return;
+	}
+	if (error == E2BIG || error == EILSEQ)
+		t->status = error == E2BIG ? TASK_E2BIG : TASK_NUL;
+	else
+		t->status = error == ENOENT || error == ENOTDIR ? 127 : 126;
+	if (t->status < TASK_SIGNAL && !s->ever_started) {
+		t->why = TASK_STOPPED;
+		cannot_execute(s, strerror(error), t->status);
+	}
+	t->end = t->start;
+	stage_task_ended(t);
+}
+
+/* earlier: the status of the parts of it that have run already. */
+static void begin(struct stage *s, struct task *t, int earlier)
+{
+	int rc;
+
+	t->status = 0;
+	do
+		rc = task_start(t);
+	while (rc == E2BIG && halve(t));
+	t->earlier = earlier ? earlier : t->earlier;
+	if (rc == 0)
+		s->ever_started = true;
+	else
+		did_not_start(s, t, rc);
+}
+
+static void start(struct stage *s, uint32_t place, int64_t now)
+{
+	struct task *t = &s->task[place];
+
+	t->slot = s->free_slot[--s->n_free_slots];
+	t->state = TASK_RUNS;
+	t->attempt++;
+	t->part_at = t->n_parts = 0;
+	t->earlier = 0;
+	if (t->attempt == 1)
+		t->first_ns = now;
+	s->n.running++;
+	gate_passed(&s->loop->gate, s->loop->set, now);
+	begin(s, t, 0);
+}
+
+static void arm_due(struct stage *s, int64_t in_ns)
+{
+	struct timeval tv = loop_timeval(in_ns > 0 ? in_ns : 0);
+
+	evtimer_add(s->due_ev, &tv);
+}
+
+static bool start_all(struct stage *s)
+{
+	bool moved = false;
+
+	while (jti_course_starts(&s->course) && s->n_free_slots > 0) {
+		int64_t now = loop_now_ns(), due = jti_window_due_ns(&s->window), wait;
+		uint32_t place;
+
+		if (due > now && s->window.n_begun == s->window.c.admitted) {
+			if (due != JT_NEVER)
+				arm_due(s, due - now);
+			break;
+		}
+		wait = gate_wait_ns(&s->loop->gate, s->loop->set, now);
+		if (wait > 0) {
+			arm_due(s, wait);
+			break;
+		}
+		place = jti_window_start(&s->window, now);
+		if (due > now && due != JT_NEVER)
+			arm_due(s, due - now);
+		start(s, place, now);
+		moved = true;
+	}
+	return moved;
+}
+
+/* ---- admission ---- */
+
+static void source_over(struct stage *s, int rc)
+{
+	jti_course_source_ended(&s->course, rc);
+	if (!s->source_closed && s->source.close)
+		s->source.close(s->source.arg);
+	s->source_closed = true;
+}
+
+static void wait_for_source(struct stage *s)
+{
+	int fd = s->source.fd ? s->source.fd(s->source.arg) : -1;
+
+	if (fd < 0)
+		return;                 /* the stage before us: the pump asks again */
+	event_assign(s->source_ev, s->loop->base, fd, EV_READ, event_get_callback(s->source_ev), s);
+	event_add(s->source_ev, NULL);
+	s->waits_for_source = true;
+}
+
+static void on_source(evutil_socket_t fd, short what, void *arg)
+{
+	struct stage *s = arg;
+
+	(void)fd, (void)what;
+	s->waits_for_source = false;
+}
+
+static void admit(struct stage *s, struct jt_item item)
+{
+	uint32_t place = s->window.unused[s->window.n_unused - 1];
+	struct task *t = &s->task[place];
+
+	jti_window_admit(&s->window, item);
+	t->stage = s;
+	t->state = TASK_WAITS;
+	t->seq = s->window.c.admitted;
+	t->place = place;
+	t->attempt = 0;
+	t->item = &s->window.place[place].r.item;
+}
+
+/* What waits to leave takes all the room there is: more of it would not help. */
+static bool has_room(const struct stage *s)
+{
+	bool holds = s->window.c.admitted > s->window.c.delivered;
+
+	return jti_window_has_room(&s->window) && (!holds || chunk_store_has_room(&s->loop->store));
+}
+
+static bool admit_all(struct stage *s)
+{
+	bool moved = false;
+
+	while (jti_course_pulls(&s->course) && !s->waits_for_source && has_room(s)) {
+		struct jt_item item;
+		int rc = s->source.next(s->source.arg, &item);
+
+		if (rc == -EAGAIN) {
+			wait_for_source(s);
+			break;
+		}
+		moved = true;
+		if (rc == 1)
+			admit(s, item);
+		else
+			source_over(s, rc);
+		start_all(s);
+	}
+	return moved;
+}
+
+bool stage_pump(struct stage *s)
+{
+	bool moved = start_all(s);
+
+	moved = admit_all(s) || moved;
+	read_on(s);
+	return moved;
+}
+
+/* ---- the end ---- */
+
+void stage_stop(struct stage *s, int how)
+{
+	jti_course_stop(&s->course, how);
+	event_del(s->source_ev);
+	s->waits_for_source = false;
+	if (!s->source_closed && s->source.close)
+		s->source.close(s->source.arg);
+	s->source_closed = true;
+	if (how == JTI_DRAINS)
+		return;
+	for (uint32_t i = 0; i < s->window.size; i++)
+		task_tell_to_end(&s->task[i], TASK_STOPPED);
+}
+
+void stage_kill(struct stage *s)
+{
+	for (uint32_t i = 0; i < s->window.size; i++)
+		task_kill(&s->task[i]);
+}
+
+bool stage_is_over(struct stage *s)
+{
+	if (jti_course_pulls(&s->course) || s->n.running > 0)
+		return false;
+	return s->window.c.delivered == s->window.c.admitted || (!jti_course_starts(&s->course) && !stage_head(s));
+}
+
+static void on_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;        /* the pump does the rest */
+}
+
+int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settings *set, const struct jt_source *source)
+{
+	enum jt_map_order order = loop->set->ordered ? JT_MAP_ORDERED : JT_MAP_UNORDERED;
+
+	*s = (struct stage){ .loop = loop, .set = set, .source = *source, .ordered = loop->set->ordered, .n_free_slots = set->slots };
+	STAILQ_INIT(&s->ended);
+	s->source_ev = event_new(loop->base, -1, EV_READ, on_source, s);
+	s->due_ev = evtimer_new(loop->base, on_due, s);
+	s->task = xcalloc(set->window, sizeof(*s->task));
+	s->free_slot = xcalloc(set->slots, sizeof(*s->free_slot));
+	s->rnd = (uint64_t)loop_now_ns() | 1;
+	for (uint32_t i = 0; i < set->slots; i++)
+		s->free_slot[i] = set->slots - 1 - i;
+	for (uint32_t i = 0; i < set->window; i++) {
+		s->task[i].stage = s;
+		chunks_init(&s->task[i].out);
+		chunks_init(&s->task[i].err);
+	}
+	if (jti_window_init(&s->window, set->window, order) < 0)
+		return complain(CTL_USAGE, "there is no memory for a window of %u items", set->window);
+	return 0;
+}
+
+void stage_done(struct stage *s)
+{
+	for (uint32_t i = 0; s->task && i < s->set->window; i++)
+		task_clear(&s->task[i]);
+	if (!s->source_closed && s->source.close)
+		s->source.close(s->source.arg);
+	if (s->source_ev)
+		event_free(s->source_ev);
+	if (s->due_ev)
+		event_free(s->due_ev);
+	jti_window_done(&s->window);
+	free(s->task);
+	free(s->free_slot);
+}

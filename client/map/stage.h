@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stage - one command over one stream, by one event loop: the source is asked while the window has room, processes start while slots are
+ * free, what they write is gathered, and the results leave in order.
+ *
+ *	source -> TASK_WAITS -> TASK_RUNS -> TASK_ENDED -> accepted by the sink, or admitted by the next stage: delivered
+ *	                ^          |  \
+ *	                \- backoff /   \-> TASK_CUT_OFF (by a stop: never delivered)
+ *
+ * Which item has which place, and how far the map has come, lib/map.h decides (window, course); here is what acts.
+ */
+#ifndef MAP_STAGE_H
+#define MAP_STAGE_H
+
+#include <event2/event.h>
+
+#include "map.h"
+#include "map/settings.h"
+#include "map/task.h"
+
+struct map_loop;
+
+struct stage_counts { uint64_t running, finished, failed, delivered, retried; };
+
+struct stage {
+	struct map_loop *loop;
+	const struct stage_settings *set;
+	bool last, ordered;
+	struct jt_source source;
+	bool source_closed, waits_for_source, ever_started;
+	struct event *source_ev, *due_ev;
+	struct jti_window window;
+	struct jti_course course;
+	struct task *task;              /* by place */
+	STAILQ_HEAD(, task) ended;      /* unordered: in the order of their ends */
+	struct task *live;              /* unordered: leaves before its end, as there is no room */
+	uint32_t *free_slot, n_free_slots, n_paused;
+	uint64_t rnd;
+	struct stage_counts n;
+};
+
+/* stage_init - takes the source, also on failure. 0 or an exit status, complained. */
+int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settings *set, const struct jt_source *source);
+void stage_done(struct stage *s);
+
+/* stage_pump - admit and start what may be. Returns whether something moved. */
+bool stage_pump(struct stage *s);
+/* stage_stop - admit nothing more; JTI_DRAINS: go on with what was admitted; JTI_STOPPED, JTI_DEADLINE: terminate what runs. */
+void stage_stop(struct stage *s, int how);
+/* stage_kill - a second signal: what runs is killed at once. */
+void stage_kill(struct stage *s);
+
+/* stage_head - the task whose output leaves next: ended, or (of the last stage) running, with no further attempt. NULL: none. */
+struct task *stage_head(struct stage *s);
+/* stage_deliver - the head, ended, has left: its place is free. */
+void stage_deliver(struct stage *s, struct task *head);
+/* Nothing runs, and nothing will ever leave again. */
+bool stage_is_over(struct stage *s);
+
+/* stage_as_source - the results of s less one newline, for the next stage; those that failed are left out. */
+struct jt_source stage_as_source(struct stage *s);
+
+#endif
