@@ -20,7 +20,8 @@ class Case(unittest.TestCase):
         self.addCleanup(self.show_log_of_a_failure)
 
     def show_log_of_a_failure(self):
-        if not self._outcome.success:
+        result = self._outcome.result           # its `success` speaks of the cleanup that is under way
+        if any(test is self for test, _ in result.failures + result.errors):
             print(self.d.said())
 
     def connect(self):
