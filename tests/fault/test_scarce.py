@@ -85,6 +85,13 @@ class Scarce(unittest.TestCase):
 
     # ---- processes
 
+    def runner_that_spawns_in_order(self):
+        path = os.path.join(self.folder, "runner-of-one-worker")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nexec '%s' --workers 1 \"$@\"\n" % kit.RUNNER)
+        os.chmod(path, 0o755)
+        return path
+
     def test_no_process_to_be_had_holds_jobs_up_and_fails_none(self):
         if why := groups.why_not("pids"):
             skip(why)
@@ -107,7 +114,7 @@ class Scarce(unittest.TestCase):
     def test_a_user_with_too_many_processes_holds_up_nobody_else_and_nothing_runs_as_root_instead(self):
         if os.geteuid() != 0:
             skip("only root can run jobs as others")
-        self.start()
+        self.start(env={"JOBD_RUNNER": self.runner_that_spawns_in_order()})
         self.addCleanup(self.limit(self.runner(), resource.RLIMIT_NPROC, 0))     # one more than that: looked at before it counts
         theirs = self.submit({p: self.puppet(p, user=str(STRANGER), group=str(STRANGER), cwd="/") for p in "ab"})
         first = self.pup.accept()
@@ -115,7 +122,7 @@ class Scarce(unittest.TestCase):
         self.assertEqual("c", self.pup.accept(), "the other one has not run, and c did")
         self.pup.end("c")
         self.ends(ours)
-        self.assertIn("can have no more processes", self.d.said())
+        self.assertIn("can have no more processes", self.d.said(), "the other one was tried, and that was told, before c")
         self.pup.end(first)
         self.assertEqual({"a", "b"} - {first}, {second := self.pup.accept()})
         self.pup.end(second)
