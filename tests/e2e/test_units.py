@@ -23,7 +23,7 @@ def expanded(kind, folder, root):
             text = f.read()
         for mark, place in PLACES.items():
             text = text.replace(mark, root + place)
-        assert "@" not in re.sub(r"@(chown|privileged|resources|system-service|NAME|\.)|submit@", "", text), name
+        assert "@" not in re.sub(r"@(chown|clock|module|obsolete|privileged|raw-io|reboot|resources|swap|system-service|NAME|\.)|submit@", "", text), name
         with open(os.path.join(folder, name.removesuffix(".in")), "w", encoding="utf-8") as f:
             f.write(text)
 
@@ -60,10 +60,16 @@ class Units(unittest.TestCase):
     def test_user_units_verify(self):
         self.verified("user", "--user")
 
-    def test_jobd_is_in_a_tight_sandbox(self):
+    def exposed_at_most(self, unit, tenths):
         expanded("system", self.units, self.root)
-        done = self.analyze("security", "--offline=yes", "--threshold=15", os.path.join(self.units, "jobd.service"))
+        done = self.analyze("security", "--offline=yes", "--threshold=%d" % tenths, os.path.join(self.units, unit))
         self.assertEqual(0, done.returncode, done.stdout[-400:] + done.stderr)
+
+    def test_jobd_is_in_a_tight_sandbox(self):
+        self.exposed_at_most("jobd.service", 15)
+
+    def test_the_runner_has_what_does_not_hinder_jobs(self):
+        self.exposed_at_most("jobd-runner.service", 70)
 
 
 class Occurrence(unittest.TestCase):

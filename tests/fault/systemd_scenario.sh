@@ -38,6 +38,7 @@ run=$(jobctl run --detach -n long -c 'echo $$ >/tmp/went; read x </tmp/end; exit
 read -r job </tmp/went
 grep -q jobd-runner.service "/proc/$job/cgroup" || fail "the job is below the runner's unit"
 jobctl show "$run/long" | grep -q "^containment .*control group" || fail "a control group holds the job"
+grep -q "^NoNewPrivs:.0" "/proc/$job/status" || fail "a job may become who its user may (sudo)"
 say "a job is held by a control group below the runner's unit (Delegate=yes)"
 
 old=$(pid_of jobd)
