@@ -55,13 +55,16 @@ class Done:
 class FetchTest(unittest.TestCase):
     def setUp(self):
         if not os.path.exists(os.path.join(BUILD, "jobd-fetch")):
-            print("SKIP: jobd-fetch was not built: libcurl is missing")
-            self.skipTest("jobd-fetch was not built")
+            self.skip("jobd-fetch was not built: libcurl is missing")
         self.folder = tempfile.mkdtemp(prefix="fetch-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.server = server.Server()
         self.addCleanup(self.server.stop)
         self.name = os.path.join(self.folder, "out")
+
+    def skip(self, reason):
+        print("\nSKIP: " + reason, flush=True)
+        self.skipTest(reason)
 
     # -- running
 
@@ -91,8 +94,7 @@ class FetchTest(unittest.TestCase):
         for call in calls:
             words += ["-e", "inject=" + call]
         if not shutil.which("strace") or subprocess.run([*words[:5], "true"], capture_output=True, check=False).returncode != 0:
-            print("SKIP: strace may not trace here")
-            self.skipTest("strace may not trace here")
+            self.skip("strace may not trace here")
         return words
 
     # -- looking

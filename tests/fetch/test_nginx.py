@@ -21,8 +21,7 @@ class NginxTest(kit.FetchTest):
     def setUp(self):
         super().setUp()
         if not nginx.PROGRAM:
-            print("SKIP: nginx is not installed")
-            self.skipTest("nginx is not installed")
+            self.skip("nginx is not installed")
         self.side = self.folder + ".side"
         os.mkdir(self.side)
         self.addCleanup(subprocess.run, ["rm", "-rf", self.side], check=True)
@@ -73,8 +72,7 @@ class Good(NginxTest):
     def test_if_changed(self):
         self.fetch(self.nginx.url("x"), *PARTS, "--if-changed")
         if not os.listxattr(self.name):
-            print("SKIP: no extended attributes here")
-            self.skipTest("no extended attributes here")
+            self.skip("no extended attributes here")
         self.assertTrue(self.fetch(self.nginx.url("x"), *PARTS, "--if-changed").end["unchanged"])
 
     def test_a_file_that_is_replaced_under_the_server(self):
@@ -98,8 +96,7 @@ class Memory(NginxTest):
     def setUp(self):
         super().setUp()
         if kit.SANITIZED:
-            print("SKIP: the memory of a sanitizer is not ours")
-            self.skipTest("the memory of a sanitizer is not ours")
+            self.skip("the memory of a sanitizer is not ours")
 
     def weigh(self, what, rest, size, url, *options):
         with open(self.root + "/big", "wb") as f:

@@ -113,8 +113,7 @@ class Names(kit.FetchTest):
         try:
             os.setxattr(self.folder, "user.test", b"1")
         except OSError:
-            print("SKIP: no extended attributes here")
-            self.skipTest("no extended attributes here")
+            self.skip("no extended attributes here")
         for thing in (Thing(DATA), Thing(DATA, etag=None, age=100_000)):
             self.server.forget()
             self.server.add("/x", thing if thing.etag else lambda r, t=thing: r.send(304, []) if r.headers.get("if-modified-since") == t.modified() else t(r))
@@ -235,8 +234,7 @@ class SmallDisk(kit.FetchTest):
                  'mount -t tmpfs -o size=%s none "$0" || { echo no mount; exit 77; }; cd "$0"; fetch() { "%s" fetch "$@"; }; %s' % (size, kit.JOBCTL, script), place]
         done = subprocess.run(words, capture_output=True, env=kit.environment(), timeout=kit.PATIENCE, check=False)
         if done.returncode == 77 or b"unshare" in done.stderr:
-            print("SKIP: a small file system can not be mounted")
-            self.skipTest("a small file system can not be mounted")
+            self.skip("a small file system can not be mounted")
         return done.stdout.decode().split("\n"), done.stderr
 
     def test_too_small_is_told_early(self):
