@@ -136,6 +136,14 @@ void digests_add(struct digests *s, const struct digest *d)
 		s->v[s->n++] = *d;
 }
 
+bool digests_have(const struct digests *s, const struct digest *like)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].alg == like->alg)
+			return true;
+	return false;
+}
+
 char *digests_text(const struct digests *s)
 {
 	char *text = NULL;

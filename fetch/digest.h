@@ -35,6 +35,7 @@ struct digests { struct digest v[DIGEST_WANTED_MAX]; size_t n; };
 
 /* digests_add - another one; the same again is not added. What is more than DIGEST_WANTED_MAX is left out. */
 void digests_add(struct digests *s, const struct digest *d);
+bool digests_have(const struct digests *s, const struct digest *like);  /* whether one is of the same algorithm */
 char *digests_text(const struct digests *s);    /* "ALG:HEX ALG:HEX"; NULL: none. The caller frees. */
 int digests_read(const char *text, struct digests *ret);        /* the reverse; NULL: none */
 

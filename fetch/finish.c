@@ -117,6 +117,7 @@ static int check_file(struct fetch *f)
 	hasher_finish(h);
 	if (!await_sum(f))
 		return -1;
+	hasher_take(h);
 	f->hash_us = h->took_us;
 	if (h->error)
 		return fail_set(&f->why, FETCH_IO, "cannot read %s back: %s", f->target.name, strerror(h->error));

@@ -93,6 +93,11 @@ void hasher_finish(struct hasher *h)
 	signal_fd(h->wake);
 }
 
+void hasher_take(struct hasher *h)
+{
+	await(h->ended);
+}
+
 void hasher_end(struct hasher *h)
 {
 	if (!h->started)

@@ -22,7 +22,7 @@ struct hasher {
 	struct digest_run *run;
 	pthread_t thread;
 	bool started;
-	/* the result, when `ended` is readable */
+	/* the result, after hasher_take */
 	int error;                      /* errno of a read */
 	bool same;
 	struct digest wanted, is;
@@ -32,6 +32,7 @@ struct hasher {
 int hasher_start(struct hasher *h, int fd, uint64_t from, const struct digests *wanted);        /* 0, or -1 with errno */
 void hasher_reach(struct hasher *h, uint64_t upto);     /* [from, upto) of the file is complete; O(1) */
 void hasher_finish(struct hasher *h);                   /* and that was all: the result comes */
+void hasher_take(struct hasher *h);                     /* takes the result over; waits until `ended` is readable. Once */
 void hasher_end(struct hasher *h);                      /* now, with or without a result */
 
 #endif

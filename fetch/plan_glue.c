@@ -136,10 +136,20 @@ static bool is_ours(const struct fetch *f, const struct jt_fetch_state *s)
 	return s->validator || f->o->trust_size;
 }
 
-static void go_on_with(struct fetch *f, const struct jt_fetch_state *s, struct jt_fetch_plan *plan)
+/* What is asked for now has the last word over what was asked for then. */
+static void want_again(struct fetch *f, const char *text)
 {
 	struct digests kept;
 
+	if (digests_read(text, &kept) != 0)
+		return;
+	for (size_t i = 0; i < kept.n; i++)
+		if (!digests_have(&f->given, &kept.v[i]))
+			digests_add(&f->wanted, &kept.v[i]);
+}
+
+static void go_on_with(struct fetch *f, const struct jt_fetch_state *s, struct jt_fetch_plan *plan)
+{
 	f->plan = plan;
 	f->end = s->end;
 	f->resumed = f->length_verified = true;
@@ -149,9 +159,7 @@ static void go_on_with(struct fetch *f, const struct jt_fetch_state *s, struct j
 		.etag = mem_text(s->kind == JT_FETCH_ETAG ? s->validator : NULL),
 	};
 	learn_version(f);
-	if (digests_read(s->checksum, &kept) == 0)
-		for (size_t i = 0; i < kept.n; i++)
-			digests_add(&f->wanted, &kept.v[i]);
+	want_again(f, s->checksum);
 	f->asking_rest = jt_fetch_lacking(plan) == 0 && f->wanted.n == 0;
 	start_sums(f);
 	plan_sum(f);

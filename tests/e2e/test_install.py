@@ -20,7 +20,7 @@ lib/systemd/system/jobd-submit@.service lib/systemd/system/jobd-submit@.timer
 lib/systemd/user/jobd.service lib/systemd/user/jobd.socket lib/systemd/user/jobd-runner.service
 lib/sysusers.d/jobd.conf lib/tmpfiles.d/jobd.conf etc/jobd/jobd.conf
 share/doc/jobd/examples/replicate.yaml share/doc/jobd/examples/fleet.yaml share/doc/jobd/examples/fleet-failing.yaml
-share/man/man1/jobctl.1 share/man/man8/jobd.8 share/man/man5/jobd.conf.5
+share/man/man1/jobctl.1 share/man/man1/jobctl-fetch.1 share/man/man8/jobd.8 share/man/man5/jobd.conf.5
 share/bash-completion/completions/jobctl share/zsh/site-functions/_jobctl share/fish/vendor_completions.d/jobctl.fish
 """.split()
 

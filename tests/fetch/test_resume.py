@@ -227,6 +227,12 @@ class Resumed(kit.FetchTest):
         self.write(kit.OLD)
         self.untouched(self.again(Thing(DATA)), kit.SUM, left=())
 
+    def test_a_checksum_that_is_given_now_counts_more_than_that_of_the_state(self):
+        self.seal(checksum="0" * 64)
+        done = self.again(Thing(DATA), "--checksum", "sha256:" + hashlib.sha256(DATA).hexdigest())
+        self.right(done, DATA)
+        self.assertEqual([], self.server.requests)
+
     def seal(self, checksum=None):
         """What a fetch leaves that dies before its rename: all bytes, and a state that says so."""
         self.broken()
