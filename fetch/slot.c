@@ -11,7 +11,7 @@
 #include "fetch.h"
 #include "mem.h"
 
-#define RECEIVE_SIZE (64L << 10)       /* of libcurl, for each request: more does not make it faster */
+#define RECEIVE_SIZE (128L << 10)      /* of libcurl, for each request: more does not make it faster */
 
 /* ---- what is asked --------------------------------------------------------------------------------------------------- */
 
