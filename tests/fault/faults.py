@@ -137,3 +137,30 @@ class StopRunner(Fault):
         for pid in self.stopped:
             worlds.send(signal.SIGCONT, pid)
         self.stopped = []
+
+
+class FreezeRunner(StopRunner):
+    """For so long that jobd says what it lacks, and ever on until it has: `jobctl status` says degraded for want of the runner's answer."""
+    name = "freeze the runner"
+    patience_s = 10                             # of jobd, in which it looks several times
+    frozen_s = 30
+
+    def prepare(self, world):
+        with open(world.daemon.config, "a", encoding="utf-8") as f:
+            f.write("patience_s = %d\n" % self.patience_s)
+
+    def strike(self, world, rng):
+        if not world.jobs() or not world.runners():
+            return False
+        self.stopped = world.runners()
+        for pid in self.stopped:
+            worlds.send(signal.SIGSTOP, pid)
+        world.work(self.frozen_s)
+        said = world.daemon.jobctl("status", check=True).stdout
+        assert "degraded" in said and "jobd-runner does not answer" in said, "the runner was silent for %d s: %s" % (self.frozen_s, said)
+        return True
+
+
+class FreezeRunnerBriefly(FreezeRunner):
+    """The same with a jobd of little patience."""
+    patience_s, frozen_s = 1, 4
