@@ -24,13 +24,13 @@ def why_not(controller):
 
 
 class Group:
-    """One that this process made; its name says which one did."""
+    """One that this process made; its name says for which test."""
     made = 0
 
     def __init__(self, controller):
         Group.made += 1
         self.above = own(controller)
-        self.path = os.path.join(self.above, "scarce-%d-%d" % (os.getpid(), Group.made))
+        self.path = os.path.join(self.above, "scarce-%s-%d-%d" % (os.environ.get("JOBD_TEST_ID", ""), os.getpid(), Group.made))
         os.mkdir(self.path)
 
     def write(self, name, value, path=None):

@@ -67,6 +67,17 @@ class Driver(unittest.TestCase):
         _, _, log = self.run_test("setsid tail -f /dev/null >/dev/null 2>&1 & echo pid $!")
         self.assertIn("left running, ended now", log)
 
+    def test_a_mount_that_is_left_is_taken_away_and_is_a_failure(self):
+        if subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/tmp"], stderr=subprocess.DEVNULL).returncode != 0:
+            print("SKIP: file systems can not be mounted")
+            self.skipTest("file systems can not be mounted")
+        result, _, log = self.run_test('mount -t tmpfs none "$TMPDIR" && echo "at $TMPDIR"')
+        self.assertEqual("FAIL", result)
+        place = log.split("at ", 1)[1].split("\n", 1)[0]
+        self.assertIn("left behind, taken away now: mount " + place, log)
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            self.assertNotIn(place, f.read())
+
     def test_a_sanitizer_report_of_any_process_is_a_failure(self):
         result, _, log = self.run_test('path=${ASAN_OPTIONS#*log_path=}; echo "heap-use-after-free" >"${path%%:*}.77"; exit 0')
         self.assertEqual("FAIL", result)
