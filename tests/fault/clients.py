@@ -15,6 +15,7 @@ import varlink
 
 BROKEN = (OSError, EOFError)    # the connection has gone, and the answer with it
 UNFINISHED_MAX = 4              # runs of a client: more would only make the drain long
+NOT_STARTED = ["waiting", "ready", "held", "backoff"]
 FINAL = {"ok", "warned", "failed", "skipped", "cancelled", "lost"}
 
 
@@ -78,12 +79,15 @@ class Submitter(Client):
         self.unanswered = []    # (way, run) to be repeated
         self.unfinished = []
         self.held = []          # (run, path): held, or perhaps held
+        self.paused = []        # runs: paused, or perhaps paused
+        self.ended = []         # runs that may be removed
 
     def step(self):
         if self.rng.random() < 0.5 and len(self.unfinished) < UNFINISHED_MAX:
             self.submit_next()
         elif self.unfinished and self.rng.random() < 0.15:
-            self.rng.choices([self.cancel_job, self.cancel_run, self.hold_job, self.release_job], [2, 0.3, 3, 6])[0]()
+            self.rng.choices([self.cancel_job, self.cancel_run, self.hold_job, self.release_job, self.pause, self.resume_one, self.remove_one],
+                             [2, 0.3, 3, 6, 1, 3, 2])[0]()
         else:
             self.wait(0.03)
 
@@ -94,6 +98,8 @@ class Submitter(Client):
             self.world.check_patience("runs that do not end: %s" % [run.number for run in self.unfinished])
             for run in self.unfinished:
                 self.release_all(run)
+            for run in list(self.paused):
+                self.resume(run)
             self.wait(0.25)
 
     # ---- submitting
@@ -205,6 +211,7 @@ class Submitter(Client):
             self.closing.wait(seconds)
         elif self.conn.call("Wait", targets=[{"run": str(run.number)}], timeout_s=seconds)["done"]:
             self.unfinished.remove(run)
+            self.ended.append(run)
 
     def cancel_job(self):
         run = self.rng.choice(self.unfinished)
@@ -258,6 +265,46 @@ class Submitter(Client):
             self.release(run, path)
         for row in self.conn.call("List", run=str(run.number), states=["held"]).get("jobs") or []:
             self.release(run, row["path"])
+
+    def pause(self):
+        """None begins from now on but those that were started before; who is held up so is said as a hold."""
+        run = self.rng.choice(self.unfinished)
+        if run in self.paused:
+            return
+        self.paused.append(run)
+        try:
+            self.conn.call("Pause", run=str(run.number))
+        except varlink.Error:
+            self.paused.remove(run)
+            return
+        for row in self.conn.call("List", run=str(run.number), states=NOT_STARTED).get("jobs") or []:
+            self.witness.tell("H", run.keys[row["path"]])
+
+    def resume_one(self):
+        if self.paused:
+            self.resume(self.paused[0])
+
+    def resume(self, run):
+        for key in run.keys.values():
+            self.witness.tell("R", key)
+        try:
+            self.conn.call("Resume", run=str(run.number))
+        except varlink.Error:
+            pass                                # it has ended, or was never paused
+        self.paused.remove(run)
+
+    def remove_one(self):
+        """Of an ended run nothing is left, and nothing of any other goes."""
+        if not self.ended:
+            return
+        run = self.ended.pop(0)
+        keys = list(run.keys.values())
+        self.witness.answer("invoke", "remove", keys, run=run.number)
+        try:
+            self.conn.call("Remove", run=str(run.number))
+            self.witness.answer("ok", "remove", keys, run=run.number)
+        except varlink.Error:
+            self.witness.answer("fail", "remove", keys, run=run.number)
 
 
 class Watcher(Client):

@@ -56,7 +56,7 @@ class Story:
         con = sqlite3.connect(db)
         con.executescript(TABLES)
         con.execute("INSERT INTO jobs VALUES (?, 'a')", (JOB,))
-        con.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self.row)
+        con.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", [self.row] if self.row else [])
         con.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?)", self.attempts)
         con.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", self.recorded)
         con.commit()
@@ -207,6 +207,35 @@ class History(unittest.TestCase):
         self.story.side[-1] = "T k att=2 state=cancelled"
         self.story.row = ("k", JOB, "cancelled", None, 2)
         self.violates("CONCURRENT", "ATTEMPTS")
+
+    # ---- removals
+
+    def remove(self, *answers):
+        self.story.acks += [{"ev": ev, "op": "remove", "key": "k", "run": 1} for ev in ("invoke",) + answers]
+
+    def gone(self):
+        self.story.row, self.story.attempts, self.story.recorded = None, [], []
+
+    def test_a_removed_job_is_gone_with_its_events(self):
+        self.remove("ok")
+        self.gone()
+        self.valid()
+
+    def test_a_removal_that_was_not_answered_may_have_taken_effect(self):
+        self.remove()
+        self.valid()
+        self.gone()
+        self.valid()
+
+    def test_a_job_whose_removal_was_refused_is_there(self):
+        self.remove("fail")
+        self.valid()
+        self.gone()
+        self.violates("LOST_SUBMIT", "EVENTS")
+
+    def test_an_acknowledged_removal_holds(self):
+        self.remove("ok")
+        self.violates("REMOVED")
 
     # ---- events, processes
 
