@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * YAML to JSON, with less surprise than YAML has: a plain scalar is text until the field it stands in asks for a number. So `no`,
+ * YAML to JSON, with less surprise than YAML has: a plain scalar is text until the field it stands in asks for a number, or for true or false. So `no`,
  * `0777`, `1:30` and `1e3` stay what was written wherever text is due. Duplicate keys, aliases, anchors, tags, second documents and
  * keys that are not scalars are refused.
  */
@@ -13,7 +13,7 @@
 
 #define DEPTH_MAX 64
 
-/* ---- which fields are numbers --------------------------------------------------------------------------------------- */
+/* ---- which fields are numbers, or flags --------------------------------------------------------------------------------------- */
 
 struct shape;
 struct member {
@@ -21,7 +21,7 @@ struct member {
 	const struct shape *shape;
 };
 struct shape {
-	enum { TEXT, NUMBER } scalar;
+	enum { TEXT, NUMBER, FLAG } scalar;
 	const struct member *members;   /* of a mapping; ends with name NULL, whose shape is that of all others */
 	const struct shape *items;      /* of a list */
 };
@@ -29,7 +29,8 @@ struct shape {
 static const struct shape text, number, job, jobs;
 static const struct member texts[] = { { NULL, &text } };
 static const struct shape text = { TEXT, texts, &text };
-static const struct shape number = { NUMBER, texts, &number };
+static const struct shape number = { NUMBER, texts, &number };  /* a size as well: what is none stays text, "8M" */
+static const struct shape flag = { FLAG, texts, &flag };
 
 static const struct member retry_members[] = {
 	{ "max", &number }, { "min_s", &number }, { "cap_s", &number }, { "max_s", &number }, { "base", &number },
@@ -37,9 +38,18 @@ static const struct member retry_members[] = {
 };
 static const struct shape retry = { TEXT, retry_members, &text };
 
+static const struct member fetch_members[] = {
+	{ "at", &number }, { "streams", &number }, { "max_per_host", &number }, { "min_part", &number }, { "limit_rate", &number },
+	{ "tries", &number }, { "restarts", &number }, { "stall_timeout_s", &number }, { "retry_after_cap_s", &number },
+	{ "deadline_s", &number }, { "heartbeat_s", &number }, { "save_interval_s", &number }, { "save_bytes", &number },
+	{ "durable", &flag }, { "no_fsync", &flag }, { "http2", &flag }, { "trust_size", &flag }, { "if_changed", &flag }, { "mtime", &flag },
+	{ "no_clobber", &flag }, { "keep_bad", &flag }, { NULL, &text },
+};
+static const struct shape fetch = { TEXT, fetch_members, &text };
+
 static const struct member job_members[] = {
 	{ "nice", &number }, { "timeout_s", &number }, { "grace_s", &number }, { "retry", &retry }, { "success_exit", &number },
-	{ "skip_exit", &number }, { "lost_max", &number }, { "priority", &number }, { "duration_s", &number }, { NULL, &text },
+	{ "skip_exit", &number }, { "lost_max", &number }, { "priority", &number }, { "duration_s", &number }, { "fetch", &fetch }, { NULL, &text },
 };
 static const struct shape job = { TEXT, job_members, &text };
 static const struct member any_path[] = { { NULL, &job } };
@@ -144,6 +154,11 @@ static json_t *number_of(const char *s, size_t len)
 	return NULL;
 }
 
+static json_t *flag_of(const char *s)
+{
+	return strcmp(s, "true") == 0 ? json_true() : strcmp(s, "false") == 0 ? json_false() : NULL;
+}
+
 static int read_scalar(struct yaml *y, const struct shape *shape, const yaml_event_t *ev, json_t **ret)
 {
 	const char *s = (const char *)ev->data.scalar.value;
@@ -156,6 +171,8 @@ static int read_scalar(struct yaml *y, const struct shape *shape, const yaml_eve
 		return fault_set(y->f, y->file, place_of(ev->start_mark), "text cannot hold a NUL character");
 	if (shape->scalar == NUMBER && ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
 		value = len == 0 ? json_null() : number_of(s, len);
+	else if (shape->scalar == FLAG && ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+		value = len == 0 ? json_null() : flag_of(s);
 	*ret = value ? value : json_stringn(s, len);
 	return *ret ? 0 : fault_set(y->f, y->file, place_of(ev->start_mark), "text is not UTF-8");
 }

@@ -58,6 +58,15 @@ START_TEST(scalars_are_numbers_where_numbers_are_due)
 }
 END_TEST
 
+START_TEST(a_fetch_has_numbers_sizes_and_flags)
+{
+	reads(spec_yaml_read, "defaults: {fetch: {streams: 8}}\njobs:\n  true:\n    fetch: {url: 1, output: true, range: 0-9, streams: 4, min-part: 8M, at: 0, "
+	      "durable: true, http2: false, mtime: yes, stall_timeout_s: 0.5, checksum: [7]}",
+	      "{\"defaults\":{\"fetch\":{\"streams\":8}},\"jobs\":{\"true\":{\"fetch\":{\"url\":\"1\",\"output\":\"true\",\"range\":\"0-9\",\"streams\":4,"
+	      "\"min-part\":\"8M\",\"at\":0,\"durable\":true,\"http2\":false,\"mtime\":\"yes\",\"stall_timeout_s\":0.5,\"checksum\":[\"7\"]}}}}");
+}
+END_TEST
+
 START_TEST(what_is_no_number_stays_text_for_the_check_to_refuse)
 {
 	reads(spec_yaml_read, "workers: 0777", "{\"workers\":\"0777\"}");
@@ -294,6 +303,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		scalars_are_text_where_text_is_due, scalars_are_numbers_where_numbers_are_due,
+		a_fetch_has_numbers_sizes_and_flags,
 		what_is_no_number_stays_text_for_the_check_to_refuse, block_and_quoted_text_is_kept, yaml_mistakes_have_a_line_and_a_column,
 		deep_nesting_is_refused_before_the_stack_is, json_mistakes_have_a_line_and_a_column,
 		the_place_of_a_field_is_found_as_deep_as_it_is_there, jobs_are_a_mapping_or_a_list, env_inherit_is_resolved_here,

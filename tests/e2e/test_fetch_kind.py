@@ -3,6 +3,7 @@
 """Jobs of the kind fetch: the real jobd, the real jobd-fetch, and a server that misbehaves as it is told."""
 import contextlib
 import glob
+import hashlib
 import os
 import subprocess
 import sys
@@ -139,6 +140,34 @@ class Kind(FetchCase):
         self.assertIn("Credential=id/", self.server.requests[0].headers["authorization"])
 
 
+    def test_every_field_is_an_option_that_jobd_fetch_has(self):
+        data = server.noise(MIB)
+        url = self.server.add("/o", server.Thing(data, age=600))
+        header = os.path.join(self.d.folder, "headers")
+        with open(header, "w", encoding="ascii") as f:
+            f.write("X-Mine: 1\n")
+        every = {"alloc": "sparse", "streams": 3, "max_per_host": 2, "min_part": "64K", "limit_rate": "1G", "tries": 3, "restarts": 1, "stall_timeout_s": 9,
+                 "retry_after_cap_s": 9, "deadline_s": 60, "heartbeat_s": 0.5, "save_interval_s": 0.5, "save_bytes": "1M", "durable": True, "no_fsync": True,
+                 "http2": True, "trust_size": True, "mtime": True, "no_clobber": True, "keep_bad": True, "header_file": header,
+                 "checksum": ["sha256:" + hashlib.sha256(data).hexdigest(), "md5:" + hashlib.md5(data).hexdigest()]}
+        run, job = self.fetch(url, every)
+        self.assertEqual("ok", job["state"], self.output(run, "get", "err"))
+        self.assertTrue(self.read() == data)
+        self.assertEqual("1", self.server.requests[0].headers["x-mine"])
+        run, job = self.fetch(url, {"if_changed": True, "cacert": "/etc/ssl/certs/ca-certificates.crt"})
+        self.assertEqual("ok", job["state"], self.output(run, "get", "err"))
+
+    def test_a_range_goes_into_a_file_in_place(self):
+        data = server.noise(MIB)
+        with open(self.name, "wb") as f:
+            f.write(b"." * 100)
+        url = self.server.add("/o", server.Thing(data))
+        run = self.submit({"get": {"fetch": {"url": url, "into": self.name, "range": "1000-1009", "at": 50}}})
+        self.wait(run)
+        self.assertEqual("ok", self.states(run)["get"], self.output(run, "get", "err"))
+        self.assertEqual(b"." * 50 + data[1000:1010] + b"." * 40, self.read())
+
+
 class Course(FetchCase):
     def test_who_follows_is_told_how_far_it_is(self):
         thing, url = self.gated()
@@ -212,6 +241,44 @@ class Course(FetchCase):
         job = self.jobs(run)["get"]
         self.assertEqual(("ok", 1), (job["state"], job["attempts"]))
         self.assertTrue(self.read() == thing.data)
+
+
+class Example(FetchCase):
+    """etc/pipelines/mirror.yaml, with URLs of ours."""
+
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(kit.SOURCE, "etc", "pipelines", "mirror.yaml"), encoding="utf-8") as f:
+            self.text = f.read().replace("https://example.org", self.server.url(""))
+
+    def mirror(self, image, sums=None):
+        self.server.add("/image", server.Thing(image))
+        self.server.add("/index", server.Thing(b"index"))
+        with open(os.path.join(self.d.folder, "SHA256SUMS"), "w", encoding="ascii") as f:
+            f.write("%s  image\n" % hashlib.sha256(sums or image).hexdigest())
+        return self.d.jobctl("submit", "--wait", "-", text=self.text, cwd=self.d.folder, env={"MIRROR_KEEP": "1"})
+
+    def current(self):
+        with open(os.path.join(self.d.folder, "current", "image"), "rb") as f:
+            return f.read()
+
+    def test_what_is_there_is_replaced_and_old_snapshots_go(self):
+        for seed in (1, 2, 3):
+            image = server.noise(MIB, seed)
+            done = self.mirror(image)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertTrue(self.current() == image)
+        self.assertEqual(1, len(os.listdir(os.path.join(self.d.folder, "snapshots"))))
+
+    def test_nothing_is_replaced_or_pruned_by_what_is_wrong(self):
+        good = server.noise(MIB)
+        self.mirror(good)
+        self.assertEqual(1, self.mirror(server.noise(MIB, 2), sums=good).returncode)
+        self.assertTrue(self.current() == good)
+        self.assertEqual(2, len(os.listdir(os.path.join(self.d.folder, "snapshots"))))
+        jobs = self.jobs("mirror")
+        self.assertEqual((13, 1), (jobs["snapshot/image"]["exit_code"], jobs["snapshot/image"]["attempts"]))
+        self.assertEqual("skipped", jobs["snapshot/~/publish"]["state"])
 
 
 class Secrets(FetchCase):
