@@ -223,7 +223,7 @@ static void known(struct store_op *op)
 
 	FAILPOINT("before_recover_inventory");
 	if (MUTANT("ignore_inventory"))
-		inv->n = 0;
+		inv->n = inv->n > 0;     /* but for its first entry */
 	if (runner_link_is_up(e->link) && inv->no == e->n_inventories) {        /* else the connection has gone; the next one tells */
 		e->runner_no = (uint32_t)op->n;
 		engine_limit_slots(e);

@@ -52,12 +52,15 @@ def judged(world, live, undo=lambda: None):
     """Lives and judges a history: what the checker counted, or AssertionError with all that is known when a promise was broken."""
     try:
         live()
-        world.drain()
-        return judge.judge(world)
+        drained = world.drain()
+        return dict(judge.judge(world), drained_s=drained)
     except faults.Skip:
         raise
-    except BaseException:
+    except BaseException as broken:
         keep_evidence(world)
+        seen = judge.until_now(world)
+        if seen:
+            raise AssertionError("%s; until then: violation %s" % (broken, seen)) from broken
         raise
     finally:
         undo()

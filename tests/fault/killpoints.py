@@ -102,7 +102,7 @@ class World(worlds.World):
     def drain(self):
         """A runner that jobd was about to start when it was killed has the rule yet: it stops where it was to die."""
         with self.attended():
-            super().drain()
+            return super().drain()
 
     @contextlib.contextmanager
     def attended(self):

@@ -3,6 +3,7 @@
 
 A mutant is at most five lines away from the product: grep MUTANT daemon/. What `before_commit` waits, a mutant that does not wait is ahead.
 """
+import collections
 import os
 import select
 import signal
@@ -13,7 +14,9 @@ import trees
 import world as worlds
 
 SLOW_COMMIT = "before_commit:delay=15ms"
+SLOW_HELLO = "before_take_over:delay=20ms"      # orders of the old connection and of the new one meet
 FLOOD = 100                     # starts under way at once
+FLOOD_MS = "300"                # a second instance finds the first one alive
 
 
 class Reboot(faults.Fault):
@@ -57,7 +60,7 @@ class KillJobdInFlood(faults.StopRunner):
         for i in range(FLOOD):
             key = "%s.%d" % (name, i)
             jobs.append({"path": "j%d" % i, "labels": {"key": key},
-                         "argv": [trees.SIDEJOB, world.witness.side.path, os.path.join(world.folder, "locks"), key, "0", "0"]})
+                         "argv": [trees.SIDEJOB, world.witness.side.path, os.path.join(world.folder, "locks"), key, FLOOD_MS, "0"]})
             specs.append({"op": "submit", "key": key, "group": name})
         return trees.Run(name, {"name": name, "key": name, "workers": FLOOD}, jobs, specs)
 
@@ -82,19 +85,20 @@ class KillJobdInFlood(faults.StopRunner):
         world.clients[0].accepted(run, number)
 
 
-# mutant -> (failpoints, faults, strikes)
-CASES = {
-    "ack_before_commit": (SLOW_COMMIT, [faults.KillJobd], 20),
-    "start_before_commit": (SLOW_COMMIT, [faults.KillJobd, faults.KillBoth], 30),
-    "ack_end_before_commit": (SLOW_COMMIT, [faults.KillJobd], 30),
-    "ignore_inventory": ("", [faults.KillJobd], 30),
-    "no_fence_no_dedup": ("", [KillJobdInFlood], 6),
-    "no_kill_of_dead_runners_jobs": ("", [faults.KillBoth], 20),
-    "attempt_reused": ("", [faults.KillBoth], 20),
-    "barrier_apart": (SLOW_COMMIT, [faults.KillJobd, Reboot], 30),
-    "synchronous_normal": ("", [power.CutExt4], 20),
-}
+# rules: failpoints. seen: a violation that has to be among those found; "": any catch will do.
+Case = collections.namedtuple("Case", "rules faults strikes seen", defaults=[""])
 
+CASES = {
+    "ack_before_commit": Case(SLOW_COMMIT, [faults.KillJobd], 20),
+    "start_before_commit": Case(SLOW_COMMIT, [faults.KillJobd, faults.KillBoth], 30),
+    "ack_end_before_commit": Case(SLOW_COMMIT, [faults.KillJobd], 30),
+    "ignore_inventory": Case("", [faults.KillJobd], 30),
+    "no_fence_no_dedup": Case(SLOW_HELLO, [KillJobdInFlood], 6, "CONCURRENT"),
+    "no_kill_of_dead_runners_jobs": Case("", [faults.KillBoth], 20, "CONCURRENT"),
+    "attempt_reused": Case("", [faults.KillBoth], 20),
+    "barrier_apart": Case(SLOW_COMMIT, [faults.KillJobd, Reboot], 30),
+    "synchronous_normal": Case("", [power.CutExt4], 20),
+}
 
 def under(fault, mutant, rules):
     """The fault, in a world whose jobd is the mutant (None: the product)."""

@@ -20,41 +20,50 @@ import mutants
 
 TRIES = 4                       # histories until a mutant counts as missed
 AT_ONCE = 3
-LIMIT_S = {True: 30, False: 100}        # a history that takes longer hangs: of a mutant, of the product
-PATIENCE_S = {True: 10, False: 60}      # for its drain
+LIMIT_S, PATIENCE_S = 100, 60   # of the product: a history that takes longer hangs; for its drain
+SLOWER = 5                      # a mutant hangs when it takes so many times what the product took in the same run ...
+LEAST_S = 10                    # ... and at least this
 
 
 def hangs(*_):
     raise AssertionError("the history hangs")
 
 
-def history(seed, mutant, case):
-    """None, or what was wrong: a broken promise, a run that does not end, a jobd that goes away."""
-    rules, kinds, strikes = case
-    made = [mutants.under(fault, mutant, rules) for fault in kinds]
-    said = io.StringIO()
+def history(seed, mutant, case, limit_s, patience_s):
+    """(None, or what was wrong: a broken promise, a run that does not end, a jobd that goes away; the seconds of its drain)."""
+    made = [mutants.under(fault, mutant, case.rules) for fault in case.faults]
+    said, drained_s = io.StringIO(), 0
     signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(LIMIT_S[bool(mutant)])
+    signal.alarm(int(limit_s))
     try:
         with contextlib.redirect_stdout(said):
-            campaign.history(seed, [made[i % len(made)] for i in range(strikes)], patience_s=PATIENCE_S[bool(mutant)])
+            drained_s = campaign.history(seed, [made[i % len(made)] for i in range(case.strikes)], patience_s=patience_s)["drained_s"]
     except (AssertionError, OSError, EOFError) as broken:
-        return "%s%s" % (broken, "" if mutant else "\n" + said.getvalue())
+        return "%s%s" % (broken, "" if mutant else "\n" + said.getvalue()), drained_s
     finally:
         signal.alarm(0)
+    return None, drained_s
+
+
+def caught(seed, mutant, case, limit_s, patience_s):
+    """How a mutant was caught, None when it was not."""
+    for n in range(TRIES):
+        wrong, _ = history("%s.%d" % (seed, n), mutant, case, limit_s, patience_s)
+        if wrong and case.seen in wrong:
+            return wrong[wrong.find("violation"):] if "violation" in wrong else wrong
     return None
 
 
 def verdict(seed, mutant):
     """(whether the mutant was caught and the product was not, what to say)."""
-    began, case, how = time.monotonic(), mutants.CASES[mutant], None
+    began, case = time.monotonic(), mutants.CASES[mutant]
     try:
-        tries = (history("%s.%d" % (seed, n), mutant, case) for n in range(TRIES))
-        how = next((wrong.split("\n")[0][:120] for wrong in tries if wrong), None)
-        innocent = history(seed, None, case)
+        innocent, drained_s = history(seed, None, case, LIMIT_S, PATIENCE_S)
+        took = time.monotonic() - began
+        how = caught(seed, mutant, case, SLOWER * max(LEAST_S, took), max(LEAST_S, SLOWER * drained_s))
     except faults.Skip as skip:
         return None, "SKIP: mutant %s: %s" % (mutant, skip)
-    text = "%-30s %s (%.1f s)" % (mutant, "caught: " + how if how else "NOT CAUGHT", time.monotonic() - began)
+    text = "%-30s %s (%.1f s)" % (mutant, "caught: " + how.split("\n")[0][:120] if how else "NOT CAUGHT", time.monotonic() - began)
     return bool(how) and not innocent, text + ("; but so is the product: " + innocent if innocent else "")
 
 

@@ -121,8 +121,9 @@ class World:
                     self.tell_failure()
 
     def drain(self):
-        """All that is unanswered is repeated, everything held is released, every run ends, jobd says that it is idle, and leaves."""
-        self.deadline = time.monotonic() + self.patience_s
+        """All that is unanswered is repeated, everything held is released, every run ends, jobd says that it is idle, and leaves. How long it took."""
+        began = time.monotonic()
+        self.deadline = began + self.patience_s
         for client in self.clients:
             client.finish()
         for client in self.clients:
@@ -138,6 +139,7 @@ class World:
         self.serving.clear()
         self.daemon.jobctl("shutdown", check=True)
         self.daemon.gone()
+        return time.monotonic() - began
 
     def abandon(self):
         """After a failure: ends what is left, as far as it can be found."""
