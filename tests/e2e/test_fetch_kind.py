@@ -340,6 +340,45 @@ class Refusals(FetchCase):
         self.refused({"url": "http://host/o", "output": "o"}, "stdin", stdin={"text": "x"})
 
 
+class Record(Case):
+    """The record is written by a process of the job's user: what it says is input."""
+    GOOD = '{"event":"progress","bytes":50,"expected":200,"avg_bps":7,"streams":2,"retries":1,"restarts":0}\\n'
+
+    def setUp(self):
+        super().setUp()
+        self.fifo = os.path.join(self.d.folder, "fifo")
+        os.mkfifo(self.fifo)
+        self.folder = os.path.join(self.d.folder, "libexec")
+        os.mkdir(self.folder)
+
+    def says(self, out, err="", status=0):
+        """What is shown of a fetch whose program writes this, while it runs; and how it ended."""
+        program = os.path.join(self.folder, "jobd-fetch")
+        with open(program, "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nprintf '%s'\nprintf '%s' >&2\nread word <%s\nexit %d\n" % (out, err, self.fifo, status))
+        os.chmod(program, 0o755)
+        with kit.Daemon(env={"JOBD_LIBEXEC": self.folder}) as d, varlink.Connection(d.socket, kit.PATIENCE) as conn:
+            run = str(conn.call("Submit", jobs=[{"path": "get", "fetch": {"url": "http://host/o", "output": "o"}}])["run"])
+            with open(self.fifo, "w", encoding="ascii"):        # it has written all, and reads
+                row = conn.call("List", run=run)["jobs"][0]
+            conn.call("Wait", targets=[{"run": run}])
+            return row.get("progress"), conn.call("Get", run=run, path="get")["attempts"][0]["message"]
+
+    def test_only_a_line_of_progress_is_progress(self):
+        shown = {"bytes": 50, "expected": 200, "bps": 7, "streams": 2, "retries": 1, "restarts": 0}
+        self.assertEqual((shown, None), self.says(self.GOOD))
+        self.assertEqual((shown, None), self.says(self.GOOD + '{"event":"note","text":"x"}\\nnothing\\n{"event":"progress","bytes":-1}\\n{"event":"prog'))
+        for junk in ("", "\\n\\n\\n", "[" * 3000, '{"event":"progress"}\\n', '{"event":"progress","bytes":1,"mine":2}\\n', "x" * 9000 + "\\n",
+                     '{"event":"end","bytes":1}\\n', '\\377\\001\\n'):
+            with self.subTest(junk=junk[:40]):
+                self.assertEqual((None, None), self.says(junk))
+
+    def test_the_last_words_are_a_line(self):
+        self.assertEqual("fetch: checksum: it differs", self.says("", "fetch: one\\nfetch: it differs\\n", 13)[1])
+        self.assertEqual("fetch: truncated", self.says("", "not a line", 12)[1])
+        self.assertEqual("fetch: failed: ", self.says("", "\\n", 99)[1])
+
+
 class Absent(Case):
     def test_without_jobd_fetch_a_fetch_is_refused_with_words(self):
         with kit.Daemon(env={"JOBD_LIBEXEC": self.d.folder}) as d:
