@@ -59,13 +59,6 @@ static void post_job(struct run *r, jt_job j, enum jt_state state, enum job_reas
 	post_job_then(r, j, state, why, kind, 0, notice_op);
 }
 
-static int no_such_job(const struct run *r, const char *path, struct req_error *err)
-{
-	snprintf(err->path, sizeof(err->path), "%.255s", path);
-	err->run = r->id;
-	return req_fail(err, "org.jobd.NoSuchJob", "run %u has no job \"%.500s\": `jobctl ls %u` lists its jobs", r->id, path, r->id);
-}
-
 static int must_live(const struct run *r, struct req_error *err)
 {
 	if (!run_is_final(r))
@@ -87,7 +80,7 @@ static int must_exist(struct run *r, const char *path, struct req_error *err)
 	size_t len = strlen(path);
 
 	if (jt_sched_find(r->sched, path, len) == JT_NONE && !jt_sched_is_dir(r->sched, path, len))
-		return no_such_job(r, path, err);
+		return missing_job(r, path, err);
 	return 0;
 }
 

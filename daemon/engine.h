@@ -308,6 +308,9 @@ struct req_error {
 };
 int req_fail(struct req_error *err, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* missing_job - NoSuchJob: r, whose jobs are in memory or gone, has none of this path; names the one that was probably meant. Returns -1. */
+int missing_job(struct run *r, const char *path, struct req_error *err);
+
 void submit_whole(struct engine *e, struct call *call, const json_t *options, const json_t *jobs);
 void submit_open(struct engine *e, struct call *call, const json_t *options, const char *mode);
 void submit_add(struct engine *e, struct call *call, struct run *r, const json_t *jobs);

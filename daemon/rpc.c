@@ -181,15 +181,14 @@ struct run *rpc_run(struct engine *e, struct call *call, const char *name, enum 
 
 bool rpc_job(struct call *call, struct run *r, const char *path, jt_job *ret)
 {
-	struct req_error err = { .run = r->id };
+	struct req_error err = { 0 };
 	jt_job j = r->sched ? jt_sched_find(r->sched, path, strlen(path)) : JT_NONE;
 
 	if (j != JT_NONE) {
 		*ret = j;
 		return true;
 	}
-	snprintf(err.path, sizeof(err.path), "%.255s", path);
-	req_fail(&err, "org.jobd.NoSuchJob", "run %u has no job \"%.500s\": `jobctl ls %u` lists its jobs", r->id, path, r->id);
+	missing_job(r, path, &err);
 	call_fail(call, &err);
 	return false;
 }

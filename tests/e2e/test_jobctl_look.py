@@ -53,6 +53,17 @@ class Look(unittest.TestCase):
                 self.assertEqual((3, ""), (done.returncode, done.stdout), done.stderr)
                 self.assertTrue(done.stderr.startswith("jobctl: "))
 
+    def test_a_misspelt_path_is_told_the_one_that_was_meant(self):
+        run = self.ended("db1/dump: true\ndb1/dump/copy: true\ndb2/dump: true\n")
+        for typed, meant in (("db1/dmup", "db1/dump"), ("db1/dump/cpoy", "db1/dump/copy"), ("bd2/dump", "db2/dump"), ("db1/dumb/copy", "db1/dump/copy")):
+            for verb in ("show", "why", "wait", "retry"):
+                with self.subTest(typed, verb=verb):
+                    done = self.jobctl(verb, "%d/%s" % (run, typed))
+                    self.assertEqual(3, done.returncode)
+                    self.assertIn('has no job "%s"; did you mean "%s"?' % (typed, meant), done.stderr)
+        done = self.jobctl("show", "%d/nothing/like/it" % run)
+        self.assertIn("`jobctl ls %d` lists its jobs" % run, done.stderr)
+
     def test_addresses_of_the_wrong_kind_exit_2(self):
         for words in (("logs", "1"), ("hold", "1"), ("follow", "1/a"), ("pause", "1/a"), ("rm", "1/a"), ("show", "/a"), ("show", "1/")):
             with self.subTest(words):
