@@ -5,16 +5,28 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK (256 * 1024)
+
+/* It can be opened, and not read: told now, while it is still the name that is wrong. */
+static int refuse_folder(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode))
+		return 0;
+	errno = EISDIR;
+	return -1;
+}
 
 int reader_open(struct reader *r, const char *file)
 {
 	*r = (struct reader){ .fd = STDIN_FILENO };
 	if (strcmp(file, "-") != 0)
 		r->fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (r->fd < 0)
+	if (r->fd < 0 || refuse_folder(r->fd) != 0)
 		return -1;
 	buf_reserve(&r->data, CHUNK);   /* so that there is something to point into before the first read */
 	return 0;

@@ -176,7 +176,7 @@ class Submit(unittest.TestCase):
         self.jobctl("seal", run, check=True)
 
     def test_usage(self):
-        for words in (("submit",), ("submit", "a", "b"), ("submit", "--nonsense", "-"), ("submit", "-j", "0", "-"), ("submit", "/nonexistent"),
+        for words in (("submit",), ("submit", "a", "b"), ("submit", "--nonsense", "-"), ("submit", "-j", "0", "-"), ("submit", "/nonexistent"), ("submit", self.daemon.folder),
                       ("submit", "--format", "toml", "-"), ("add", "1"), ("nonsense",), ("wait", "--timeout", "soon", "1")):
             with self.subTest(words):
                 self.assertEqual(2, self.jobctl(*words).returncode)
