@@ -51,11 +51,6 @@ static const struct {
 };
 _Static_assert(sizeof(kinds) / sizeof(*kinds) == TROUBLE_N, "a trouble without a row");
 
-const char *health_name(enum trouble what)
-{
-	return kinds[what].name;
-}
-
 /* ---- what is told --------------------------------------------------------------------------------------------------- */
 
 const char *health_text(const struct engine *e)

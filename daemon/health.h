@@ -47,7 +47,6 @@ void health_forks(struct engine *e);
 bool health_holds_starts(struct engine *e);
 
 const char *health_text(const struct engine *e);        /* of the gravest trouble; NULL: none */
-const char *health_name(enum trouble what);
 json_t *health_json(const struct engine *e);            /* an array of { what, text, since } */
 
 #endif

@@ -57,14 +57,6 @@ struct index *index_new(void)
 	return ix;
 }
 
-void index_free(struct index *ix)
-{
-	if (!ix)
-		return;
-	free(ix->v);
-	free(ix);
-}
-
 void *index_get(const struct index *ix, uint64_t ns, const char *s)
 {
 	return probe(ix, hash_of(ns, s), ns, s)->value;

@@ -509,18 +509,3 @@ struct runner_link *runner_link_new(struct event_base *base, const struct runner
 	try_connect(l);
 	return l;
 }
-
-void runner_link_free(struct runner_link *l)
-{
-	if (!l)
-		return;
-	event_free(l->in);
-	event_free(l->out);
-	event_free(l->again);
-	event_free(l->child);
-	if (l->fd >= 0)
-		close(l->fd);
-	free(l->ends);
-	free(l->queue.v);
-	free(l);
-}

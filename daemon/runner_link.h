@@ -29,8 +29,8 @@ struct runner_link_opts {
 	void (*on_writable)(void *ctx);                                 /* after a start that met EAGAIN */
 };
 
+/* runner_link_new - connects, or starts a runner, from now on and for as long as the process lives. opts is copied; what it points to stays. */
 struct runner_link *runner_link_new(struct event_base *base, const struct runner_link_opts *opts);
-void runner_link_free(struct runner_link *l);
 bool runner_link_is_up(const struct runner_link *l);
 /* runner_link_uid - as whom the runner runs; a job without a user of its own would run as that. (uid_t)-1: not known. */
 uid_t runner_link_uid(const struct runner_link *l);

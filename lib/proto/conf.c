@@ -71,11 +71,6 @@ static __attribute__((format(printf, 2, 3))) int refuse(const struct place *at, 
 	return -1;
 }
 
-const char *conf_log_level_name(enum conf_log_level level)
-{
-	return levels[level];
-}
-
 void conf_init(struct conf *c)
 {
 	*c = (struct conf){

@@ -51,8 +51,6 @@ void conf_done(struct conf *c);
 int conf_read(const char *path, struct conf *c, struct conf_error *err);
 int conf_parse(const char *file, const char *text, size_t len, struct conf *c, struct conf_error *err);
 
-const char *conf_log_level_name(enum conf_log_level level);
-
 /* conf_print - every key with its value, one a line, in the format that conf_parse reads. Caller frees. NULL: out of memory. */
 char *conf_print(const struct conf *c);
 
