@@ -65,8 +65,8 @@ static void print_status(const json_t *s)
 	printf("%s\n", json_is_true(json_object_get(s, "idle")) ? ", idle" : "");
 	printf("%" JSON_INTEGER_FORMAT " open run%s; jobs: %" JSON_INTEGER_FORMAT " running in %" JSON_INTEGER_FORMAT " slots, %"
 	       JSON_INTEGER_FORMAT " waiting, %" JSON_INTEGER_FORMAT " backing off, %" JSON_INTEGER_FORMAT " held\n",
-	       reply_int(t, "runs_open", 0), reply_int(t, "runs_open", 0) == 1 ? "" : "s", reply_int(t, "running", 0), reply_int(t, "slots", 0), reply_int(t, "waiting", 0),
-	       reply_int(t, "backoff", 0), reply_int(t, "held", 0));
+	       reply_int(t, "runs_open", 0), reply_int(t, "runs_open", 0) == 1 ? "" : "s", reply_int(t, "running", 0), reply_int(t, "slots", 0),
+	       reply_int(t, "waiting", 0), reply_int(t, "backoff", 0), reply_int(t, "held", 0));
 	print_troubles(json_object_get(s, "troubles"));
 }
 

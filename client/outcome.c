@@ -125,7 +125,9 @@ static bool is_worth_a_line(const struct follow *f, const json_t *event)
 		return true;
 	if (!reply_text(event, "path"))
 		return false;           /* the end of the run: the summary says it */
-	return (kind && strcmp(kind, "retrying") == 0) || (state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0));
+	if (kind && strcmp(kind, "retrying") == 0)
+		return true;
+	return state && (strcmp(state, "failed") == 0 || strcmp(state, "lost") == 0 || strcmp(state, "warned") == 0);
 }
 
 /* On the live line all of it; else a line for each tenth. */

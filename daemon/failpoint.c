@@ -132,7 +132,8 @@ static long time_of(const char *text)
 static void read_action(const char *rule, char *text, struct failpoint *ret)
 {
 	static const struct { const char *name; enum failpoint_action action; } actions[] = {
-		{ "kill", FAILPOINT_KILL }, { "stop", FAILPOINT_STOP }, { "delay", FAILPOINT_DELAY }, { "error", FAILPOINT_ERROR }, { "log", FAILPOINT_LOG },
+		{ "kill", FAILPOINT_KILL }, { "stop", FAILPOINT_STOP }, { "delay", FAILPOINT_DELAY },
+		{ "error", FAILPOINT_ERROR }, { "log", FAILPOINT_LOG },
 	};
 	char *value = strchr(text, '=');
 

@@ -31,7 +31,8 @@ struct gap gap_read(int fd, int64_t size);
 
 /*
  * gap_widen - keep head and tail of an output of which size bytes have been seen: write the gap down and punch it out. While the job runs
- * whole blocks go, so that up to a block more than max is kept; at its end exactly max. A job that has cut its own output short, and written anew, has no gap to begin with. fd is open for writing.
+ * whole blocks go, so that up to a block more than max is kept; at its end exactly max. A job that has cut its own output short, and written
+ * anew, has no gap to begin with. fd is open for writing.
  * Returns 0, or -1 with errno; EEXIST: the gap is not ours to widen, jobd has made it; EOPNOTSUPP: the file system can not do it.
  */
 enum gap_edge { GAP_AT_BLOCK, GAP_EXACT };

@@ -254,6 +254,14 @@ static int make_dirs(const char *path)
 	return mkdir(buf, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
+/* The folder of the outputs; -1 errno. */
+static int open_out(int state_fd)
+{
+	if (mkdirat(state_fd, "out", 0700) < 0 && errno != EEXIST)
+		return -1;
+	return openat(state_fd, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int open_state(struct daemon *d)
 {
 	struct engine *e = &d->e;
@@ -266,7 +274,8 @@ static int open_state(struct daemon *d)
 	d->lock_fd = lock_take(e->state_fd, d->at.state);
 	if (d->lock_fd < 0)
 		return -1;
-	if ((mkdirat(e->state_fd, "out", 0700) < 0 && errno != EEXIST) || (e->out_fd = openat(e->state_fd, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0) {
+	e->out_fd = open_out(e->state_fd);
+	if (e->out_fd < 0) {
 		log_error("%s/out: %s", d->at.state, strerror(errno));
 		return -1;
 	}
@@ -377,7 +386,8 @@ static bool is_served(const char *path, int type)
 	return served;
 }
 
-/* Looked at before anything is started: clients of a jobd with another state must not find us instead. A socket that was passed to us is another's to open. */
+/* Looked at before anything is started: clients of a jobd with another state must not find us instead. A socket that was passed to us is
+ * another's to open. */
 static int check_socket(const struct daemon *d)
 {
 	if (d->n_passed > 0 || !is_served(d->at.socket, SOCK_STREAM))

@@ -277,7 +277,8 @@ static void hold_up(struct run *r, const struct rm_end *end)
 	}
 }
 
-/* Could not be forked: no attempt was made. Back to available, in its place; asked for again, under the same number, when there may be room. */
+/* Could not be forked: no attempt was made. Back to available, in its place; asked for again, under the same number, when there may be
+ * room. */
 static void put_back(struct active *a, const struct rm_end *end)
 {
 	struct run *r = a->run;

@@ -9,7 +9,8 @@
 #include <sys/types.h>
 
 /*
- * place_open_dir - open a folder to keep files in: ours or, if not `only_ours`, root's; not to be written to by others (group: but our own).
+ * place_open_dir - open a folder to keep files in: ours or, with PLACE_OURS_OR_ROOTS, root's; not to be
+ * written to by others (group: but our own).
  * A descriptor, or -1 with errno: EPERM when it is not such a one, ENOTDIR when it is a link.
  */
 enum place_owner { PLACE_OURS, PLACE_OURS_OR_ROOTS };

@@ -285,8 +285,8 @@ void rpc_stats(void *ctx, struct call *call, const json_t *params)
 
 	(void)params;
 	store_stats(e->store, &st);
-	call_reply(call, json_pack("{s:b, s:s, s:s*, s:o, s:s, s:i, s:o, s:f, s:o}", "idle", is_idle(e) && st.queued == 0, "state", state, "message", trouble,
-				   "troubles", health_json(e), "version", PACKAGE_VERSION, "pid", (int)getpid(), "runner_pid",
+	call_reply(call, json_pack("{s:b, s:s, s:s*, s:o, s:s, s:i, s:o, s:f, s:o}", "idle", is_idle(e) && st.queued == 0, "state", state,
+				   "message", trouble, "troubles", health_json(e), "version", PACKAGE_VERSION, "pid", (int)getpid(), "runner_pid",
 				   runner_link_is_up(e->link) ? json_integer(runner_link_pid(e->link)) : json_null(), "uptime_s",
 				   (double)(now_ns() - e->began_ns) / 1e9, "totals", totals(e, &st)));
 }

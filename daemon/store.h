@@ -63,7 +63,10 @@ struct store_job_state {
 };
 
 /* reason of an end (JOBSPEC) */
-enum job_reason { WHY_NONE, WHY_EXIT, WHY_SIGNAL, WHY_TIMEOUT, WHY_SPAWN, WHY_OUTPUT, WHY_LOST, WHY_CANCELLED, WHY_UPSTREAM, WHY_NOT_NEEDED, WHY_STOPPED, WHY_N };
+enum job_reason {
+	WHY_NONE, WHY_EXIT, WHY_SIGNAL, WHY_TIMEOUT, WHY_SPAWN, WHY_OUTPUT, WHY_LOST, WHY_CANCELLED, WHY_UPSTREAM, WHY_NOT_NEEDED, WHY_STOPPED,
+	WHY_N
+};
 
 struct store_attempt {
 	uint32_t attempt;

@@ -66,8 +66,8 @@ static int check_room(struct engine *e, size_t bytes, struct req_error *err)
 {
 	if (store_has_room(e->store, bytes))
 		return 0;
-	return req_fail(err, "org.jobd.DiskFull", "disk full: there is no room in %s for another %zu KiB of jobs; make some, and submit again", e->state_dir,
-			bytes / 1024 + 1);
+	return req_fail(err, "org.jobd.DiskFull", "disk full: there is no room in %s for another %zu KiB of jobs; make some, and submit again",
+			e->state_dir, bytes / 1024 + 1);
 }
 
 static int check_env_of_others(const struct spec_job *s, struct req_error *err)
@@ -76,8 +76,8 @@ static int check_env_of_others(const struct spec_job *s, struct req_error *err)
 
 	if (!name)
 		return 0;
-	req_fail(err, "org.jobd.Refused", "job \"%s\": env: %s is not passed on to a job of another user (%.64s)", s->path ? s->path : "(defaults)", name,
-		 s->user);
+	req_fail(err, "org.jobd.Refused", "job \"%s\": env: %s is not passed on to a job of another user (%.64s)",
+		 s->path ? s->path : "(defaults)", name, s->user);
 	snprintf(err->field, sizeof(err->field), "env");
 	snprintf(err->path, sizeof(err->path), "%s", s->path ? s->path : "");
 	return -1;

@@ -3,8 +3,8 @@
  * libjobtree - trees of jobs: which may start, in which order, and what an end means for the rest.
  *
  * A job is named by a path. `a/b` waits for `a`; `a/~/c` waits for everything else below `a`. The library computes: it does
- * no I/O, reads no clock, starts no thread (but in jt_run_threads, whose purpose that is, and in the maps of jobtree_map.h). Time comes in as nanoseconds
- * of a clock that never goes back; the rules are those of "What the scheduler does" in doc/semantics.md.
+ * no I/O, reads no clock, starts no thread (but in jt_run_threads, whose purpose that is, and in the maps of jobtree_map.h). Time comes in
+ * as nanoseconds of a clock that never goes back; the rules are those of "What the scheduler does" in doc/semantics.md.
  *
  * Thread safety: an object belongs to one thread at a time. Nothing is global.
  * Algorithm: pending-counters over the path tree with barriers, after W. Hoschek's bzfs parallel_tasktree; the queue of
@@ -185,8 +185,8 @@ int jt_sched_end(struct jt_sched *s, jt_job j, const struct jt_end *end, struct 
 /* STARTING|RUNNING -> BACKOFF until due_ns. Gives the slot back. due_ns <= now is legal. */
 int jt_sched_backoff(struct jt_sched *s, jt_job j, int64_t due_ns, struct jt_error *err);
 
-/* Any not begun -> HELD and back to what it would be: a release shortens no backoff. Hold of a STARTING or RUNNING job: JT_ESTATE. A job whose attempts were
- * lost goes STARTING|RUNNING -> HELD with jt_sched_hold_lost (gives its slot back). Idempotent. */
+/* Any not begun -> HELD and back to what it would be: a release shortens no backoff. Hold of a STARTING or RUNNING job: JT_ESTATE. A job
+ * whose attempts were lost goes STARTING|RUNNING -> HELD with jt_sched_hold_lost (gives its slot back). Idempotent. */
 int jt_sched_hold(struct jt_sched *s, jt_job j, struct jt_error *err);
 int jt_sched_hold_lost(struct jt_sched *s, jt_job j, struct jt_error *err);
 int jt_sched_release(struct jt_sched *s, jt_job j, struct jt_error *err);

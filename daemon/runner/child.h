@@ -41,7 +41,8 @@ struct child_error {
 
 /*
  * child_how - RM_AGAIN or RM_SPAWN, by the errno with which a start failed. What was lacking is no fault of the job, wherever it was
- * met: a user who may have no more processes is told so by setresuid or execve (and the job has then not run as somebody else). ETXTBSY is a fault: nothing here has programs open for writing, so who has may have it long.
+ * met: a user who may have no more processes is told so by setresuid or execve (and the job has then not run as somebody else). ETXTBSY is
+ * a fault: nothing here has programs open for writing, so who has may have it long.
  */
 enum rm_how child_how(int code);
 

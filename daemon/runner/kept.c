@@ -103,7 +103,8 @@ static void put_free(struct kept *k, struct kept_record *rec)
 	k->free[k->n_free++] = rec;
 }
 
-void kept_open(struct kept *k, const char *socket_path, const uint8_t boot_id[16], void (*found)(void *arg, struct kept_record *rec), void *arg)
+void kept_open(struct kept *k, const char *socket_path, const uint8_t boot_id[16], void (*found)(void *arg, struct kept_record *rec),
+	       void *arg)
 {
 	*k = (struct kept){.fd = -1, .free = malloc(RECORDS_MAX * sizeof(struct kept_record *))};
 	if (!k->free || asprintf(&k->path, "%s.ends", socket_path) < 0)

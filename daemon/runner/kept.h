@@ -36,7 +36,8 @@ struct kept {
  * that another life of this boot completed are passed to `found`, in use; all others are free. Without a file (it is logged why) the runner
  * works, and its ends die with it.
  */
-void kept_open(struct kept *k, const char *socket_path, const uint8_t boot_id[16], void (*found)(void *arg, struct kept_record *rec), void *arg);
+void kept_open(struct kept *k, const char *socket_path, const uint8_t boot_id[16], void (*found)(void *arg, struct kept_record *rec),
+	       void *arg);
 /* kept_take - a free record; NULL: there is no room. O(1), but for every 4096th, which asks the file system for more. */
 struct kept_record *kept_take(struct kept *k);
 /* kept_write - from now on the end survives us. Any thread; NULL record: nothing. No system call, cannot fail. */

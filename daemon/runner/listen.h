@@ -17,7 +17,8 @@ struct listener {
 
 /*
  * listen_at - lock path.lock, bind and listen at path. The socket appears there ready for use: it is bound under another name and
- * renamed. Its folder must be ours or root's and not be written to by others (EPERM). allow_uid (NO_UID: nobody) becomes its owner, if we may. Returns 0; 1: another runner holds the lock; -1: errno.
+ * renamed. Its folder must be ours or root's and not be written to by others (EPERM). allow_uid (NO_UID: nobody) becomes its owner, if we
+ * may. Returns 0; 1: another runner holds the lock; -1: errno.
  */
 int listen_at(const char *path, uid_t allow_uid, struct listener *ret);
 /* listen_passed - use a socket of the service manager. -1 with errno when it is not a listening SOCK_SEQPACKET one. */

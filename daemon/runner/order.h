@@ -24,7 +24,8 @@ struct order {
 	int fds[RM_FDS_MAX];
 };
 
-/* order_new - copy a decoded START; token, if there is one, is added to the environment. It takes st->fds over in any case. NULL: no memory, the descriptors are closed. */
+/* order_new - copy a decoded START; token, if there is one, is added to the environment. It takes st->fds over in any case. NULL: no memory,
+ * the descriptors are closed. */
 struct order *order_new(const struct rm_start *st, const char *token);
 /* order_free - NULL is fine. Closes the descriptors. */
 void order_free(struct order *o);

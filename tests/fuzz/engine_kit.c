@@ -86,8 +86,8 @@ static void remove_places(void)
 
 static void start_engine(void)
 {
-	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = "0", .url = "u", .interface = "org.jobd", .description = "interface org.jobd",
-				  .methods = rpc_methods, .ctx = &e, .on_close = session_closed };
+	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = "0", .url = "u", .interface = "org.jobd",
+				  .description = "interface org.jobd", .methods = rpc_methods, .ctx = &e, .on_close = session_closed };
 
 	e.base = event_base_new();
 	e.began_ns = now_ns();
