@@ -4,11 +4,12 @@
  *
  *   submit.c    a submission becomes a run                 slots.c     which run, which job, arming, the start
  *   outcome.c   an end becomes a state, or a retry          recover.c   what a restart finds, what the runner knows
- *   control.c   cancel, hold, pause, retry, remove          notice.c    events, watchers, waiters
+ *   control.c   cancel, hold, pause, retry, remove          notice.c    events and who watches them
+ *   run.c       into memory and out of it, retirement       notice_wait.c  who waits for ends
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
- *   quota.c     what a user may have queued
- *   health.c    what is lacking, and what that holds up
- *   budget.c    what these files take on the disk         progress.c  what a fetch says of itself
+ *   budget.c    what these files take on the disk           quota.c     what a user may have queued
+ *   health.c    what is lacking, and what that holds up     missing.c   a path that names no job
+ *   progress.c  what a fetch says of itself
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -347,13 +348,17 @@ void stop_check(struct engine *e);                      /* each turn: is there a
 /* ---- notice.c -------------------------------------------------------------------------------------------------- */
 void notice_event(struct engine *e, const struct store_event *ev);      /* durable */
 void notice_op(struct store_op *op);                                    /* the same, as a `done` */
-void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */
 void notice_progress(const struct active *a, json_t *progress);         /* to those who asked for it; takes progress */
 bool notice_wants_progress(const struct engine *e);                     /* there are such */
 void notice_turn(struct engine *e);                                     /* send what has gathered */
+
+/* ---- notice_wait.c --------------------------------------------------------------------------------------------- */
 bool notice_is_awaited(const struct run *r, jt_job j);                  /* somebody waits for the end of this very job */
 void notice_job_ended(struct run *r, jt_job j);                         /* durable: waiters */
 void notice_run_ended(struct run *r);
 void notice_run_gone(struct run *r);
+
+/* ---- rpc_logs.c ------------------------------------------------------------------------------------------------ */
+void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * RPC - the methods of org.jobd: parameters by field tables, who may, the engine's functions, the reply.
- * rpc.c table and helpers; rpc_access.c who may; rpc_list.c, rpc_show.c, rpc_logs.c what is read; rpc_control.c what is changed.
+ * rpc.c table and helpers; rpc_access.c who may; rpc_list.c, rpc_show.c (Get), rpc_explain.c, rpc_logs.c what is read;
+ * rpc_control.c what is changed.
  */
 #ifndef RPC_H
 #define RPC_H
