@@ -61,7 +61,7 @@ func list(ctx context.Context, c *varlink.Connection, run int64) {
 
 func watch(ctx context.Context, c *varlink.Connection, run int64) {
 	name, since, ended := fmt.Sprint(run), int64(0), 0
-	receive, err := orgjobd.Watch().Send(ctx, c, varlink.More, &name, &since)
+	receive, err := orgjobd.Watch().Send(ctx, c, varlink.More, &name, &since, nil)
 	check("Watch", err)
 	for {
 		events, _, flags, err := receive(ctx)
