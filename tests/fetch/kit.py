@@ -16,8 +16,8 @@ import server  # noqa: E402
 BUILD = os.path.abspath(os.environ.get("JOBD_BUILDDIR", "."))
 JOBCTL = os.environ.get("JOBCTL") or os.path.join(BUILD, "jobctl")
 SANITIZED = os.environ.get("JOBD_SANITIZERS", "no") != "no"
-PATIENCE = 180 if SANITIZED else 60
 SOAK = os.environ.get("JOBD_SOAK") == "1"
+PATIENCE = 600 if SOAK else 180 if SANITIZED else 60
 OLD = b"what was there before, and longer than nothing\n" * 3
 
 OK, USAGE, HTTP, NET, SHORT, SUM, CHANGED, IO, RANGE, LOCKED, DEADLINE = 0, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18
