@@ -18,6 +18,7 @@ JOBCTL = os.environ.get("JOBCTL") or os.path.join(BUILD, "jobctl")
 SANITIZED = os.environ.get("JOBD_SANITIZERS", "no") != "no"
 SOAK = os.environ.get("JOBD_SOAK") == "1"
 PATIENCE = 600 if SOAK else 180 if SANITIZED else 60
+PROMPT = 10     # for what takes a second at most where nothing else runs
 OLD = b"what was there before, and longer than nothing\n" * 3
 
 OK, USAGE, HTTP, NET, SHORT, SUM, CHANGED, IO, RANGE, LOCKED, DEADLINE = 0, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18

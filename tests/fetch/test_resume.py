@@ -255,7 +255,7 @@ class Resumed(kit.FetchTest):
                 p = self.start(self.server.url("/x"), *PARTS, "--save-interval", "1000", "--stats")
                 self.assertTrue(reached.wait(kit.PATIENCE))
                 p.send_signal(sig)
-                out, err = p.communicate(timeout=1 if not kit.SANITIZED else 10)
+                out, err = p.communicate(timeout=kit.PROMPT)
                 self.assertEqual(-sig, p.returncode, err)
                 ended = kit.Done(p, out, err)
                 self.assertEqual(sig, ended.end["signal"])
@@ -273,7 +273,7 @@ class Resumed(kit.FetchTest):
         while not self.server.requests:
             self.server.over.wait(0.01)
         p.terminate()
-        p.communicate(timeout=1 if not kit.SANITIZED else 10)
+        p.communicate(timeout=kit.PROMPT)
         self.assertEqual(-signal.SIGTERM, p.returncode)
         self.assertEqual(["out"], self.left())
 

@@ -334,8 +334,9 @@ class Streams(kit.FetchTest):
 
     def test_a_reader_that_is_slow_is_no_stall(self):
         self.server.add("/x", Thing(noise(4 << 20)))
+        reached = self.server.alarm(1)
         p = self.start(self.server.url("/x"), "-o", "-", "--stall-timeout", "0.3")
-        self.assertTrue(self.server.alarm(1).wait(kit.PATIENCE))
+        self.assertTrue(reached.wait(kit.PATIENCE))
         threading.Event().wait(1)       # the pipe is full meanwhile
         out, err = p.communicate(timeout=kit.PATIENCE)
         self.assertEqual(OK, p.returncode, err)
@@ -347,7 +348,7 @@ class Streams(kit.FetchTest):
         p = self.start(self.server.url("/x"), "-o", "-")
         self.assertTrue(reached.wait(kit.PATIENCE))
         p.terminate()
-        self.assertEqual(128 + signal.SIGTERM if p.wait(3) > 0 else -signal.SIGTERM, p.returncode)
+        self.assertEqual(128 + signal.SIGTERM if p.wait(kit.PROMPT) > 0 else -signal.SIGTERM, p.returncode)
         p.communicate()
 
 
