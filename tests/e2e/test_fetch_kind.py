@@ -5,6 +5,7 @@ import contextlib
 import glob
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -213,7 +214,8 @@ class Course(FetchCase):
         run = self.begin(url)
         self.call("Cancel", run=run)
         self.wait(run)
-        self.assertEqual("cancelled", self.jobs(run)["get"]["state"])
+        job = self.jobs(run)["get"]
+        self.assertEqual(("cancelled", signal.SIGTERM), (job["state"], job["signal"]))         # it heeded TERM: nobody had to kill it
         self.assertFalse(os.path.exists(self.name))
         self.assertTrue(os.path.exists(self.name + ".part.state"))
         thing.gate.set()
