@@ -196,6 +196,10 @@ static const struct opt map_opts[] = {
 	TEXT("progress", 0, map.progress, "HOW", "auto, bar, plain, json or none, the default; on standard error"),
 	INT("total", 0, map.total, 0, INT64_MAX, "N", "how many items there will be, for --progress"),
 	SECONDS("heartbeat", 0, map.heartbeat_s, "TIME", "between two lines of --progress; default: 1"),
+	TEXT("log", 0, map.log, "FILE", "note each result in FILE as soon as it is there, for --resume"),
+	MAYBE("resume", 0, map.resume, "run what FILE has not; print what was not printed; =all: print everything again"),
+	FLAG("resume-failed", 0, map.resume_failed, "as --resume, and run what failed once more"),
+	FLAG("durable", 0, map.durable, "results in FILE survive a loss of power, too"),
 	FLAG("stats", 0, map.stats, "counters as JSON on standard error at the end"),
 	OPTS_END
 };

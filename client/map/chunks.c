@@ -101,6 +101,30 @@ static int add_spooled(struct chunk_store *s, struct chunks *c, size_t len)
 	return 0;
 }
 
+/* The first n bytes of scratch into the queue. */
+static int add_scratch(struct chunk_store *s, struct chunks *c, size_t n, enum chunk_excess excess, bool *ret_spool)
+{
+	*ret_spool = !memory_has_room(s) && (excess == EXCESS_SPOOL || spool_has_room(s));
+	if (*ret_spool)
+		return add_spooled(s, c, n);
+	memcpy(chunk_add(s, c, n, n)->data, s->scratch, n);
+	return 0;
+}
+
+int chunks_put(struct chunk_store *s, struct chunks *c, const char *data, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		size_t part = n - at < CHUNK_MAX ? n - at : CHUNK_MAX;
+		bool spool;
+
+		memcpy(s->scratch, data + at, part);
+		if (add_scratch(s, c, part, EXCESS_SPOOL, &spool) < 0)
+			return -1;
+		at += part;
+	}
+	return 0;
+}
+
 ssize_t chunks_read(struct chunk_store *s, struct chunks *c, int fd, enum chunk_excess excess, bool *ret_spool)
 {
 	ssize_t n = read(fd, s->scratch, CHUNK_MAX);
@@ -108,12 +132,7 @@ ssize_t chunks_read(struct chunk_store *s, struct chunks *c, int fd, enum chunk_
 	*ret_spool = false;
 	if (n <= 0)
 		return n;
-	if (!memory_has_room(s) && (excess == EXCESS_SPOOL || spool_has_room(s))) {
-		*ret_spool = true;
-		return add_spooled(s, c, (size_t)n) < 0 ? -1 : n;
-	}
-	memcpy(chunk_add(s, c, (size_t)n, (size_t)n)->data, s->scratch, (size_t)n);
-	return n;
+	return add_scratch(s, c, (size_t)n, excess, ret_spool) < 0 ? -1 : n;
 }
 
 /* ---- out ---- */
@@ -152,6 +171,27 @@ static ssize_t copy_out(const struct chunk_store *s, const struct chunk *k, char
 	}
 	memcpy(buf, k->data + k->at, n);
 	return (ssize_t)n;
+}
+
+int chunks_copy(const struct chunk_store *s, const struct chunks *c, char *buf)
+{
+	const struct chunk *k;
+
+	STAILQ_FOREACH(k, &c->head, next)
+		for (size_t at = k->at; at < k->len;) {
+			struct chunk from = { .at = at, .len = k->len, .offset = k->offset, .spooled = true };
+			ssize_t n = (ssize_t)(k->len - at);
+
+			if (k->spooled)
+				n = copy_out(s, &from, buf, k->len - at);
+			else
+				memcpy(buf, k->data + at, k->len - at);
+			if (n < 0)
+				return -1;
+			buf += n;
+			at += (size_t)n;
+		}
+	return 0;
 }
 
 ssize_t chunks_take(struct chunk_store *s, struct chunks *c, char *buf, size_t n)

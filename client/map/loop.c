@@ -75,6 +75,14 @@ void loop_io_failed(struct map_loop *l, const char *what, const char *where)
 	l->grace_over = true;
 }
 
+void loop_log_failed(struct map_loop *l)
+{
+	if (l->exit_status == 0)
+		complain(MAP_IO_ERROR, "--log %s: %s", l->set->log, log_error(l->log));
+	loop_stop(l, JTI_STOPPED, MAP_IO_ERROR);
+	l->grace_over = true;
+}
+
 void loop_sink_gone(struct map_loop *l)
 {
 	if (l->signal == 0 && l->exit_status == 0)
@@ -215,8 +223,9 @@ static int loop_init(struct map_loop *l, const struct map_settings *set)
 static int stages_init(struct map_loop *l)
 {
 	struct jt_source source;
-	int rc = inputs_open(l->set, &source);
+	int rc = l->set->log ? log_open(l->set, &l->log) : 0;
 
+	rc = rc ? rc : inputs_open(l->set, &source);
 	for (size_t i = 0; rc == 0 && i < l->set->n_stages; i++) {
 		struct jt_error err;
 
@@ -244,6 +253,7 @@ static void loop_done(struct map_loop *l)
 		if (l->stage[i].loop)
 			stage_done(&l->stage[i]);
 	sink_done(&l->sink);
+	log_close(l->log);
 	if (l->grace_ev)
 		event_free(l->grace_ev);
 	if (l->deadline_ev)

@@ -11,6 +11,7 @@
 
 #include "map/chunks.h"
 #include "map/gate.h"
+#include "map/log.h"
 #include "map/settings.h"
 #include "map/sink.h"
 #include "map/stage.h"
@@ -22,6 +23,7 @@ struct map_loop {
 	struct stage *stage;
 	struct sink sink;
 	struct gate gate;
+	struct log *log;                /* NULL: none */
 	struct event *signal_ev, *deadline_ev, *grace_ev, *progress_ev;
 	sigset_t mask;                  /* of the children: as it was when we were started */
 	int null_fd, stdout_fd;         /* above standard error */
@@ -40,6 +42,8 @@ int map_run(const struct map_settings *set);
 void loop_stop(struct map_loop *l, int how, int exit_status);
 /* loop_io_failed - with errno: stops the map; `what` of ours, at `where`, is broken. */
 void loop_io_failed(struct map_loop *l, const char *what, const char *where);
+/* loop_log_failed - as loop_io_failed, with what the database says. */
+void loop_log_failed(struct map_loop *l);
 /* loop_sink_gone - nobody reads any more. */
 void loop_sink_gone(struct map_loop *l);
 /* loop_item_ended - an item of s came to its end for good: halt counts it. */

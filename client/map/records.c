@@ -24,7 +24,8 @@ struct records {
 /* What was taken goes away before more comes in, so the buffer is as long as a block and a record at most. */
 static void make_room(struct records *r)
 {
-	memmove(r->in.p, r->in.p + r->at, r->in.len - r->at);
+	if (r->at > 0)
+		memmove(r->in.p, r->in.p + r->at, r->in.len - r->at);
 	r->in.len -= r->at;
 	r->looked -= r->at;
 	r->at = 0;
@@ -55,8 +56,7 @@ static int read_more(struct records *r)
 /* Bytes of the next record, its terminator not counted; *ret_whole: with it, or at the end. SIZE_MAX: none is there yet. */
 static size_t find_record(struct records *r, size_t *ret_whole)
 {
-	const char *from = r->in.p + r->looked;
-	const char *t = r->in.len > r->looked ? memchr(from, r->o.terminator, r->in.len - r->looked) : NULL;
+	const char *t = r->in.len > r->looked ? memchr(r->in.p + r->looked, r->o.terminator, r->in.len - r->looked) : NULL;
 
 	if (t) {
 		size_t len = (size_t)(t - r->in.p) - r->at;
@@ -112,7 +112,8 @@ static struct jt_item copy_of(const char *data, size_t len)
 {
 	char *copy = xcalloc(1, len + 1);
 
-	memcpy(copy, data, len);
+	if (len > 0)
+		memcpy(copy, data, len);
 	return (struct jt_item){ copy, len, free };
 }
 

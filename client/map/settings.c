@@ -151,6 +151,22 @@ static int read_limits(struct map_settings *m, const struct options *o)
 	return 0;
 }
 
+static int read_log(struct map_settings *m, const struct map_options *p)
+{
+	m->log = p->log;
+	m->durable = p->durable;
+	if (!m->log && (p->resume || p->resume_failed || p->durable))
+		return complain(CTL_USAGE, "--resume, --resume-failed and --durable need --log FILE");
+	if (p->resume && *p->resume && strcmp(p->resume, "all") != 0)
+		return complain(CTL_USAGE, "--resume stands alone, or is --resume=all; got \"%s\"", p->resume);
+	if (p->resume && p->resume_failed)
+		return complain(CTL_USAGE, "--resume and --resume-failed contradict each other");
+	m->resume = p->resume_failed ? RESUME_FAILED : !p->resume ? RESUME_NOT : *p->resume ? RESUME_ALL : RESUME_UNDELIVERED;
+	if (m->log && m->grouping != GROUP_ITEMS)
+		return complain(CTL_USAGE, "--log goes neither with --ungroup nor with --line-buffer");
+	return 0;
+}
+
 /* ---- stages ---- */
 
 /* Words up to the next bare --then, or to the end. */
@@ -207,6 +223,8 @@ static int check_together(const struct map_settings *m)
 
 	if (m->n_inputs > 1 && first->batches)
 		return complain(CTL_USAGE, "several inputs make tuples: they cannot be batched with -n, -s, --join, --linger or --spread");
+	if (m->log && m->n_stages > 1)
+		return complain(CTL_USAGE, "--log goes not with --then; give each stage a map of its own, with a pipe between them");
 	if (m->records.block > 0 && (first->batches || m->n_inputs > 1))
 		return complain(CTL_USAGE, "--block goes neither with several inputs nor with batches");
 	if (m->grouping == GROUP_LINES && !m->ordered && m->n_stages > 0 && m->stage[m->n_stages - 1].retry.max > 0)
@@ -226,6 +244,7 @@ int settings_read(struct map_settings *m, const struct options *o)
 	rc = rc ? rc : read_out(m, &o->map);
 	rc = rc ? rc : read_progress(m, &o->map);
 	rc = rc ? rc : read_limits(m, o);
+	rc = rc ? rc : read_log(m, &o->map);
 	rc = rc ? rc : read_stages(m, o);
 	return rc ? rc : check_together(m);
 }

@@ -14,6 +14,8 @@ enum map_progress { PROGRESS_NONE, PROGRESS_BAR, PROGRESS_PLAIN, PROGRESS_JSON }
 enum halt_when { HALT_NEVER, HALT_SOON, HALT_NOW };
 enum halt_what { HALT_FAIL, HALT_SUCCESS, HALT_DONE };
 
+enum map_resume { RESUME_NOT, RESUME_UNDELIVERED, RESUME_ALL, RESUME_FAILED };
+
 #define HALT_PERCENT_MIN 3              /* a share of fewer failures than that says nothing */
 
 struct halt {
@@ -29,6 +31,8 @@ enum { RETRY_SIGNAL = 256, RETRY_TIMEOUT = 257 };
 /* One command: what stands between two --then. */
 struct stage_settings {
 	struct jt_template *template;
+	const char *const *words;               /* as given; borrowed */
+	size_t n_words;
 	char *shell;                            /* --shell: the text in place of argv[2]; NULL: none */
 	bool item_on_stdin, tuples;
 	uint32_t slots, window, threads;        /* threads: CPUs a slot */
@@ -59,7 +63,9 @@ struct map_settings {
 	uint64_t memfree, buffer_bytes, spool_bytes;
 	int pipe_size;
 	const char *spool_dir, *results_dir, *name;
-	bool stats;
+	const char *log;                        /* NULL: none */
+	enum map_resume resume;
+	bool stats, durable;
 };
 
 /* settings_read - o is what stands before the first command and that command's words. 0, or an exit status, and it has complained;

@@ -211,6 +211,9 @@ static bool take_chunk(struct sink *s, struct task *t, bool by_lines)
 
 static void take_end(struct sink *s, struct task *t)
 {
+	s->ends = true;
+	if (t->silent)
+		return;
 	if (s->loop->set->out == OUT_JSONL) {
 		if (jsonl_add(&s->pending, s->loop, t, &s->results) < 0)
 			loop_io_failed(s->loop, "the spool", s->loop->set->spool_dir);
@@ -220,7 +223,6 @@ static void take_end(struct sink *s, struct task *t)
 	}
 	if (results_end(&s->results, t) < 0)
 		loop_io_failed(s->loop, "the folder of results", s->loop->set->results_dir);
-	s->ends = true;
 }
 
 static bool delivered(struct sink *s)
@@ -231,6 +233,8 @@ static bool delivered(struct sink *s)
 		return false;
 	s->current = NULL;
 	s->ends = false;
+	if (s->loop->log && !t->silent && log_delivered(s->loop->log, t) < 0)
+		loop_log_failed(s->loop);
 	stage_deliver(s->stage, t);
 	return true;
 }

@@ -20,7 +20,7 @@ static bool no_more_attempts(const struct task *t)
 
 bool stage_can_stream(const struct task *t)
 {
-	return t->stage->last && t->stage->loop->set->out != OUT_JSONL && no_more_attempts(t);
+	return t->stage->last && !t->stage->loop->log && t->stage->loop->set->out != OUT_JSONL && no_more_attempts(t);
 }
 
 static struct task *oldest(struct stage *s, enum task_state state)
@@ -152,8 +152,39 @@ static bool try_again(struct stage *s, struct task *t)
 	return true;
 }
 
+/* The same place in the order, without a process and a slot. */
+static void end_as_recorded(struct stage *s, struct task *t)
+{
+	struct map_loop *l = s->loop;
+
+	t->silent = t->silent && l->set->resume != RESUME_ALL;
+	if (log_load(l->log, t, &l->store, !t->silent) < 0) {
+		loop_log_failed(l);
+		t->state = TASK_CUT_OFF;
+		return;
+	}
+	t->state = TASK_ENDED;
+	if (!s->ordered)
+		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
+	s->n.finished++;
+	s->n.failed += t->status != 0;
+}
+
+/* Nothing of it may leave before it is recorded. */
+static bool is_recorded(struct map_loop *l, const struct task *t)
+{
+	if (!l->log || log_finish(l->log, t, &l->store) == 0)
+		return true;
+	loop_log_failed(l);
+	return false;
+}
+
 static void end(struct stage *s, struct task *t)
 {
+	if (!is_recorded(s->loop, t)) {
+		t->state = TASK_CUT_OFF;
+		return;
+	}
 	t->state = TASK_ENDED;
 	if (!s->ordered && s->live != t)
 		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
@@ -250,6 +281,10 @@ static void start(struct stage *s, uint32_t place, int64_t now)
 {
 	struct task *t = &s->task[place];
 
+	if (t->recorded) {
+		end_as_recorded(s, t);
+		return;
+	}
 	t->slot = s->free_slot[--s->n_free_slots];
 	t->state = TASK_RUNS;
 	t->attempt++;
@@ -337,6 +372,14 @@ static void admit(struct stage *s, struct jt_item item)
 	t->place = place;
 	t->attempt = 0;
 	t->item = &s->window.place[place].r.item;
+	t->recorded = t->silent = false;
+	if (s->loop->log) {
+		int met = log_meet(s->loop->log, t, &t->silent);
+
+		t->recorded = met > 0;
+		if (met < 0)
+			loop_log_failed(s->loop);
+	}
 }
 
 /* What waits to leave takes all the room there is: more of it would not help. */

@@ -213,7 +213,7 @@ int stage_settings_read(struct stage_settings *s, const struct options *o, const
 {
 	int rc;
 
-	*s = (struct stage_settings){ .tuples = zipped };
+	*s = (struct stage_settings){ .tuples = zipped, .words = words, .n_words = n };
 	rc = read_control(s, o);
 	rc = rc ? rc : read_retry(s, &o->map);
 	rc = rc ? rc : read_stdin(s, o);

@@ -35,7 +35,9 @@ struct task {
 	struct event *exit_ev, *out_ev, *err_ev, *timer;
 	struct chunks out, err;
 	struct buf line;                /* --line-buffer: begins a line */
+	unsigned char key[16];          /* of its result in the log */
 	bool exited, paused, killed;
+	bool recorded, silent;          /* recorded: its result is in the log; silent: and was delivered by an earlier map */
 	int earlier;                    /* the status of those of its parts that have run already */
 	int status, why;                /* why: it was told to end for that, a TASK_ status; 0: it was not */
 	double start, end;              /* epoch seconds */

@@ -365,6 +365,82 @@ class Stages(Map):
         self.assertEqual((5, 5, 5), tuple(rows[-1][k] for k in ("read", "finished", "delivered")))
 
 
+class Resume(Map):
+    COUNT = 'echo $1 >>ran; test $1 != bad && echo got $1'
+
+    def ran(self):
+        path = os.path.join(self.folder, "ran")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="ascii") as f:
+            lines = f.read().split()
+        os.unlink(path)
+        return lines
+
+    def test_a_second_map_runs_nothing_twice_and_prints_nothing_twice(self):
+        self.assertEqual(["got 1", "got 2"], self.lines("--log", "l", "--shell", self.COUNT, text="1\n2\n"))
+        self.assertEqual(["1", "2"], sorted(self.ran()))
+        self.assertEqual(["got 3", "got 1"], self.lines("--log", "l", "--resume", "--shell", self.COUNT, text="3\n1\n1\n2\n"))
+        self.assertEqual(["1", "3"], sorted(self.ran()))
+        self.assertEqual(["got 3", "got 2"], self.lines("--log", "l", "--resume=all", "--shell", self.COUNT, text="3\n2\n"))
+        self.assertEqual([], self.ran())
+
+    def test_failures_run_again_when_asked(self):
+        self.lines("--log", "l", "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.lines("--log", "l", "--resume", "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.assertEqual(["1", "bad"], sorted(self.ran()))
+        self.lines("--log", "l", "--durable", "--resume-failed", "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.assertEqual(["bad"], self.ran())
+
+    def test_what_was_finished_and_not_printed_survives_a_kill(self):
+        """The head blocks the order; the others end behind it, the map is killed, and only the head runs again."""
+        self.fifo("never")
+        begun = self.fifo("begun")
+        script = 'echo $1 >>ran; test $1 != 1 -o -e go || { echo >begun; read x <never; }; echo got $1'
+        p = self.start_map("-j2", "-w4", "--log", "l", "--progress", "json", "--heartbeat", "0.01", "--shell", script)
+        p.stdin.write(seq(4).encode())
+        begun.line()
+        while json.loads(p.stderr.readline())["finished"] < 3:
+            pass
+        p.kill()
+        p.wait()
+        self.assertEqual(["1", "2", "3", "4"], sorted(self.ran()))
+        with open(os.path.join(self.folder, "go"), "w", encoding="ascii"):
+            pass
+        self.assertEqual(["got %d" % i for i in range(1, 5)], self.lines("--log", "l", "--resume", "--shell", script, text=seq(4)))
+        self.assertEqual(["1"], self.ran())
+
+    def test_a_result_that_the_reader_did_not_take_is_printed_again(self):
+        p = self.start_map("-j1", "--log", "l", "--shell", self.COUNT)
+        p.stdin.write(b"1\n")
+        p.stdout.readline()
+        p.stdout.close()
+        p.stdin.write(b"2\n")
+        self.assertEqual(-signal.SIGPIPE, p.wait())
+        self.ran()
+        out = self.lines("--log", "l", "--resume", "--shell", self.COUNT, text=seq(2))
+        self.assertEqual(["got 2"], out[-1:])
+
+    def test_mistakes_are_named(self):
+        self.lines("--log", "l", "echo", text="1\n")
+        self.assertEqual(2, self.run_map("--log", "l", "echo", text="1\n").returncode)
+        self.assertIn(b"another command", self.run_map("--log", "l", "--resume", "echo", "x", text="1\n").stderr)
+        self.assertEqual(2, self.run_map("--resume", "echo").returncode)
+        with open(os.path.join(self.folder, "text"), "w", encoding="ascii") as f:
+            f.write("no database" * 100)
+        self.assertEqual(2, self.run_map("--log", "text", "echo").returncode)
+
+    def test_one_map_has_the_log_at_a_time(self):
+        begun = self.fifo("begun")
+        self.fifo("never")
+        p = self.start_map("--log", "l", "--shell", "echo >begun; read x <never")
+        p.stdin.write(b"1\n")
+        begun.line()
+        self.assertEqual(2, self.run_map("--log", "l", "--resume", "echo").returncode)
+        p.terminate()
+        p.wait()
+
+
 class Manual(Map):
     def test_examples_of_the_manual_work(self):
         with open(os.path.join(kit.SOURCE, "doc", "jobctl-map.1"), encoding="utf-8") as f:

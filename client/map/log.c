@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "map/log.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "buf.h"
+#include "map/end_status.h"
+#include "map/stage.h"
+#include "status.h"
+#include "talk.h"
+
+#define LOG_MARK 0x6d61706c             /* application_id of a log */
+#define BUSY_MS 2000                    /* patience with one that is just ending */
+
+enum query { Q_SEEN, Q_FIND, Q_LOAD, Q_FINISH, Q_DELIVERED, Q_COMMAND, Q_COMMANDS, N_QUERIES };
+
+static const char *const sql[] = {
+	[Q_SEEN] = "INSERT INTO temp.seen(content, n) VALUES(?1, 1) ON CONFLICT(content) DO UPDATE SET n = n + 1 RETURNING n",
+	[Q_FIND] = "SELECT status, delivered FROM result WHERE key = ?1",
+	[Q_LOAD] = "SELECT status, attempts, began, ended, out, err FROM result WHERE key = ?1",
+	[Q_FINISH] = "INSERT OR REPLACE INTO result(key, status, attempts, began, ended, out, err, delivered) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+	[Q_DELIVERED] = "UPDATE result SET delivered = 1 WHERE key = ?1",
+	[Q_COMMAND] = "INSERT OR IGNORE INTO command(hash) VALUES(?1)",
+	[Q_COMMANDS] = "SELECT (SELECT count(*) FROM command WHERE hash <> ?1), (SELECT count(*) FROM command WHERE hash = ?1),"
+		" EXISTS(SELECT 1 FROM result)",
+};
+_Static_assert(sizeof(sql) / sizeof(*sql) == N_QUERIES, "a query without a text");
+
+static const char schema[] =
+	"CREATE TABLE IF NOT EXISTS result(key BLOB PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL, began REAL NOT NULL,"
+	" ended REAL NOT NULL, out BLOB, err BLOB, delivered INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS command(hash BLOB PRIMARY KEY);"
+	"CREATE TEMP TABLE seen(content BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
+	"PRAGMA application_id = 1835102316;";
+_Static_assert(LOG_MARK == 1835102316, "the mark in the schema");
+
+struct log {
+	sqlite3 *db;
+	sqlite3_stmt *q[N_QUERIES];
+	XXH128_canonical_t command;
+	bool resumes, runs_failed;
+};
+
+static int failed(const struct log *l)
+{
+	int error = sqlite3_system_errno(l->db);
+
+	errno = error ? error : EIO;
+	return -1;
+}
+
+const char *log_error(const struct log *l)
+{
+	return sqlite3_errmsg(l->db);
+}
+
+/* ---- open and close ---- */
+
+static int exec(struct log *l, const char *text)
+{
+	return sqlite3_exec(l->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+}
+
+/* A log of ours, or a file with nothing in it. */
+static bool can_be_log(struct log *l)
+{
+	sqlite3_stmt *q = NULL;
+	bool can = false;
+
+	if (sqlite3_prepare_v2(l->db, "SELECT application_id = ?1 OR NOT EXISTS(SELECT 1 FROM sqlite_master) FROM pragma_application_id", -1, &q, NULL)
+	    == SQLITE_OK) {
+		sqlite3_bind_int(q, 1, LOG_MARK);
+		can = sqlite3_step(q) == SQLITE_ROW && sqlite3_column_int(q, 0);
+	}
+	sqlite3_finalize(q);
+	return can;
+}
+
+static int prepare(struct log *l, bool durable)
+{
+	if (exec(l, "PRAGMA locking_mode = EXCLUSIVE") < 0 || exec(l, "PRAGMA journal_mode = WAL") < 0)
+		return -1;
+	if (exec(l, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") < 0 || exec(l, schema) < 0)
+		return -1;
+	for (int i = 0; i < N_QUERIES; i++)
+		if (sqlite3_prepare_v3(l->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &l->q[i], NULL) != SQLITE_OK)
+			return -1;
+	return 0;
+}
+
+static void hash_text(XXH3_state_t *st, const char *data, size_t len)
+{
+	uint64_t n = len;
+
+	XXH3_128bits_update(st, &n, sizeof(n));
+	XXH3_128bits_update(st, data, len);
+}
+
+static void hash_command(struct log *l, const struct stage_settings *set)
+{
+	XXH3_state_t st;
+
+	XXH3_128bits_reset(&st);
+	hash_text(&st, set->item_on_stdin ? "i" : set->shell ? "s" : "a", 1);
+	for (size_t i = 0; i < set->n_words; i++)
+		hash_text(&st, set->words[i], strlen(set->words[i]));
+	XXH128_canonicalFromHash(&l->command, XXH3_128bits_digest(&st));
+}
+
+/* Whether this command was here before, and whether that is what was asked for. */
+static int check_commands(struct log *l, const struct map_settings *m)
+{
+	int others, same, any;
+	sqlite3_stmt *q = l->q[Q_COMMANDS];
+
+	sqlite3_bind_blob(q, 1, &l->command, sizeof(l->command), SQLITE_STATIC);
+	if (sqlite3_step(q) != SQLITE_ROW)
+		return complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+	others = sqlite3_column_int(q, 0);
+	same = sqlite3_column_int(q, 1);
+	any = sqlite3_column_int(q, 2);
+	sqlite3_reset(q);
+	if (any && !l->resumes)
+		return complain(CTL_USAGE, "--log %s has results of an earlier map: go on with --resume, or remove it", m->log);
+	if (others && !same)
+		mention("--log %s has results of another command only: nothing of it matches", m->log);
+	q = l->q[Q_COMMAND];
+	sqlite3_bind_blob(q, 1, &l->command, sizeof(l->command), SQLITE_STATIC);
+	sqlite3_step(q);
+	return sqlite3_reset(q) == SQLITE_OK ? 0 : complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+}
+
+int log_open(const struct map_settings *m, struct log **ret)
+{
+	struct log *l = xcalloc(1, sizeof(*l));
+	int rc = 0;
+
+	l->resumes = m->resume != RESUME_NOT;
+	l->runs_failed = m->resume == RESUME_FAILED;
+	hash_command(l, &m->stage[0]);
+	if (sqlite3_open_v2(m->log, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		rc = complain(CTL_USAGE, "--log %s: %s", m->log, log_error(l));
+	else if (sqlite3_busy_timeout(l->db, BUSY_MS) != SQLITE_OK || !can_be_log(l))
+		rc = complain(CTL_USAGE, "--log %s is in use, or is no log of a map: %s", m->log, log_error(l));
+	else if (prepare(l, m->durable) < 0)
+		rc = complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+	else
+		rc = check_commands(l, m);
+	if (rc == 0)
+		*ret = l;
+	else
+		log_close(l);
+	return rc;
+}
+
+void log_close(struct log *l)
+{
+	if (!l)
+		return;
+	for (int i = 0; i < N_QUERIES; i++)
+		sqlite3_finalize(l->q[i]);
+	sqlite3_close(l->db);
+	free(l);
+}
+
+/* ---- items ---- */
+
+static XXH128_canonical_t hash_item(const struct log *l, const struct task *t, int64_t occurrence)
+{
+	XXH128_canonical_t key;
+	XXH3_state_t st;
+
+	XXH3_128bits_reset(&st);
+	XXH3_128bits_update(&st, &l->command, sizeof(l->command));
+	XXH3_128bits_update(&st, &occurrence, sizeof(occurrence));
+	for (size_t i = 0; i < task_parts(t); i++)
+		hash_text(&st, task_part(t, i).data, task_part(t, i).len);
+	XXH128_canonicalFromHash(&key, XXH3_128bits_digest(&st));
+	return key;
+}
+
+static int64_t occurrence_of(struct log *l, const struct task *t)
+{
+	XXH128_canonical_t content = hash_item(l, t, 0);
+	sqlite3_stmt *q = l->q[Q_SEEN];
+	int64_t n = -1;
+
+	sqlite3_bind_blob(q, 1, &content, sizeof(content), SQLITE_STATIC);
+	if (sqlite3_step(q) == SQLITE_ROW)
+		n = sqlite3_column_int64(q, 0);
+	sqlite3_reset(q);
+	return n;
+}
+
+static sqlite3_stmt *with_key(struct log *l, enum query which, const struct task *t)
+{
+	sqlite3_bind_blob(l->q[which], 1, t->key, sizeof(t->key), SQLITE_STATIC);
+	return l->q[which];
+}
+
+int log_meet(struct log *l, struct task *t, bool *ret_delivered)
+{
+	int64_t occurrence = occurrence_of(l, t);
+	XXH128_canonical_t key;
+	sqlite3_stmt *q;
+	int counts = 0;
+
+	if (occurrence < 0)
+		return failed(l);
+	key = hash_item(l, t, occurrence);
+	memcpy(t->key, &key, sizeof(t->key));
+	if (!l->resumes)
+		return 0;
+	q = with_key(l, Q_FIND, t);
+	if (sqlite3_step(q) == SQLITE_ROW && (sqlite3_column_int(q, 0) == 0 || !l->runs_failed)) {
+		counts = 1;
+		*ret_delivered = sqlite3_column_int(q, 1) != 0;
+	}
+	return sqlite3_reset(q) == SQLITE_OK ? counts : failed(l);
+}
+
+static int put_column(sqlite3_stmt *q, int column, struct chunk_store *store, struct chunks *c)
+{
+	const char *data = sqlite3_column_blob(q, column);
+	size_t n = (size_t)sqlite3_column_bytes(q, column);
+
+	return n > 0 ? chunks_put(store, c, data, n) : 0;
+}
+
+int log_load(struct log *l, struct task *t, struct chunk_store *store, bool with_output)
+{
+	sqlite3_stmt *q = with_key(l, Q_LOAD, t);
+	int rc = 0;
+
+	if (sqlite3_step(q) != SQLITE_ROW) {
+		sqlite3_reset(q);
+		return failed(l);
+	}
+	t->status = sqlite3_column_int(q, 0);
+	t->attempt = (uint32_t)sqlite3_column_int(q, 1);
+	t->start = sqlite3_column_double(q, 2);
+	t->end = sqlite3_column_double(q, 3);
+	if (with_output && (put_column(q, 4, store, &t->out) < 0 || put_column(q, 5, store, &t->err) < 0))
+		rc = -1;
+	sqlite3_reset(q);
+	return rc;
+}
+
+static int bind_chunks(sqlite3_stmt *q, int parameter, struct chunk_store *store, const struct chunks *c)
+{
+	char *data = xcalloc(1, c->bytes + 1);
+
+	if (chunks_copy(store, c, data) < 0) {
+		free(data);
+		return -1;
+	}
+	return sqlite3_bind_blob64(q, parameter, data, c->bytes, free) == SQLITE_OK ? 0 : -1;
+}
+
+int log_finish(struct log *l, const struct task *t, struct chunk_store *store)
+{
+	sqlite3_stmt *q = with_key(l, Q_FINISH, t);
+	bool bound = bind_chunks(q, 6, store, &t->out) == 0 && bind_chunks(q, 7, store, &t->err) == 0;
+
+	sqlite3_bind_int(q, 2, t->status);
+	sqlite3_bind_int64(q, 3, t->attempt);
+	sqlite3_bind_double(q, 4, t->start);
+	sqlite3_bind_double(q, 5, t->end);
+	if (bound)
+		sqlite3_step(q);
+	bound = sqlite3_reset(q) == SQLITE_OK && bound;
+	sqlite3_clear_bindings(q);
+	return bound ? 0 : failed(l);
+}
+
+int log_delivered(struct log *l, const struct task *t)
+{
+	sqlite3_stmt *q = with_key(l, Q_DELIVERED, t);
+
+	sqlite3_step(q);
+	return sqlite3_reset(q) == SQLITE_OK ? 0 : failed(l);
+}
