@@ -28,7 +28,7 @@ import judge
 import world as worlds
 
 STRIKES_A_HISTORY = 100
-FIGURES = ["jobs", "attempts", "told", "cancels", "holds", "removed", "cut_short"]
+FIGURES = ["jobs", "attempts", "told", "cancels", "holds", "removed", "asked_again", "cut_short"]
 PAUSES_S = [0.0, 0.002, 0.02, 0.1, 0.2]         # between two strikes: up to so long
 
 

@@ -86,8 +86,8 @@ class Submitter(Client):
         if self.rng.random() < 0.5 and len(self.unfinished) < UNFINISHED_MAX:
             self.submit_next()
         elif self.unfinished and self.rng.random() < 0.15:
-            self.rng.choices([self.cancel_job, self.cancel_run, self.hold_job, self.release_job, self.pause, self.resume_one, self.remove_one],
-                             [2, 0.3, 3, 6, 1, 3, 2])[0]()
+            self.rng.choices([self.cancel_job, self.cancel_run, self.hold_job, self.release_job, self.pause, self.resume_one, self.remove_one,
+                              self.retry_one], [2, 0.3, 3, 6, 1, 3, 2, 2])[0]()
         else:
             self.wait(0.03)
 
@@ -292,6 +292,20 @@ class Submitter(Client):
         except varlink.Error:
             pass                                # it has ended, or was never paused
         self.paused.remove(run)
+
+    def retry_one(self):
+        """Of an ended run: what did not end well may begin again, as often as before, and what was told of it until now is over."""
+        if not self.ended:
+            return
+        run = self.ended.pop(0)
+        for row in self.conn.call("List", run=str(run.number), limit=1000)["jobs"]:
+            if row["state"] != "ok":
+                self.witness.tell("A", run.keys[row["path"]], "att=%d" % row["attempts"])
+        self.unfinished.append(run)
+        try:
+            self.conn.call("Retry", run=str(run.number))
+        except varlink.Error:
+            pass                                # it ended well
 
     def remove_one(self):
         """Of an ended run nothing is left, and nothing of any other goes."""

@@ -208,6 +208,49 @@ class History(unittest.TestCase):
         self.story.row = ("k", JOB, "cancelled", None, 2)
         self.violates("CONCURRENT", "ATTEMPTS")
 
+    # ---- retries of what has ended
+
+    def failed_and_again(self, ask="A k att=1"):
+        self.story.side[2:] = ["E k att=1 pid=10 rc=3", "T k att=1 state=failed", ask, "B k att=2 pid=11 by=5", "E k att=2 pid=11 rc=0",
+                               "T k att=2 state=ok"]
+        self.story.row = ("k", JOB, "ok", 0, 2)
+        self.story.attempts = [(JOB, 1, EXIT, 3), (JOB, 2, EXIT, 0)]
+        self.story.recorded, self.story.told = [], []
+
+    def test_a_job_that_is_asked_for_again_begins_again(self):
+        self.failed_and_again()
+        self.valid()
+
+    def test_a_watcher_may_tell_the_earlier_end_late(self):
+        self.failed_and_again()
+        self.story.side[3:5] = [self.story.side[4], self.story.side[3]]
+        self.valid()
+
+    def test_a_job_that_nobody_asked_for_again_does_not_begin_again(self):
+        self.failed_and_again("R k")
+        self.violates("RERUN", "ATTEMPTS", "TOLD")
+
+    def test_being_asked_for_again_excuses_no_second_success(self):
+        self.failed_and_again()
+        self.story.side[2] = "E k att=1 pid=10 rc=0"
+        self.story.attempts[0] = (JOB, 1, EXIT, 0)
+        self.violates("RERUN")
+
+    def test_a_cancel_may_be_on_record_for_what_ended_well_and_be_taken_back(self):
+        self.failed_and_again()
+        self.story.side[2:4] = ["E k att=1 pid=10 rc=0", "T k att=1 state=cancelled"]
+        self.story.attempts[0] = (JOB, 1, SIGNAL, None)
+        self.cancel("ok", sure=True)
+        self.valid()
+
+    def test_being_asked_for_again_once_allows_no_third_attempt(self):
+        self.failed_and_again()
+        self.story.side[6:7] = ["E k att=2 pid=11 rc=3", "B k att=3 pid=12 by=5", "E k att=3 pid=12 rc=0"]
+        self.story.side[-1] = "T k att=3 state=ok"
+        self.story.row = ("k", JOB, "ok", 0, 3)
+        self.story.attempts[1:] = [(JOB, 2, EXIT, 3), (JOB, 3, EXIT, 0)]
+        self.violates("ATTEMPTS")
+
     # ---- removals
 
     def remove(self, *answers):
