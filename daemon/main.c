@@ -652,8 +652,8 @@ static int restore(struct daemon *d)
 		log_error("%s", err.text);
 		return 1;
 	}
-	log_info("%s is restored: %lld runs; %lld of them had not ended and are paused, `jobctl resume` lets them go on", d->restore,
-		 (long long)done.runs, (long long)done.paused);
+	log_info("%s is restored into %s: %lld runs; %lld of them had not ended and are paused, `jobctl resume` lets them go on", d->restore,
+		 d->at.state, (long long)done.runs, (long long)done.paused);
 	if (done.kept)
 		log_info("the database that was there is kept as %s", done.kept);
 	free(done.kept);

@@ -234,7 +234,7 @@ class Restore(Case):
         old = read(self.d.state + "/jobd.db")
         done = restore(self.d.state, self.copy)
         self.assertEqual(0, done.returncode, done.stderr)
-        self.assertIn("2 runs; 1 of them had not ended and are paused", done.stderr)
+        self.assertIn("is restored into %s: 2 runs; 1 of them had not ended and are paused" % self.d.state, done.stderr)
         self.assertEqual(backup, read(self.copy))
         self.assertEqual(old, read(self.d.state + "/backups/replaced-1.db"))
         self.restart()
