@@ -100,6 +100,17 @@ CASES = {
     "synchronous_normal": Case("", [power.CutExt4], 20),
 }
 
+# The tests without random faults that fail with a mutant: each makes the one situation that its rule is for. All others pass
+# (test_mutants_plain.py).
+DIRECTED = {
+    "ignore_inventory": ["test_each_job_runs_once_however_often_the_connection_breaks",
+                         "test_an_end_that_a_dead_runner_had_seen_is_recorded_and_not_lost"],
+    "no_kill_of_dead_runners_jobs": ["test_nothing_of_a_lost_attempt_runs_when_the_next_one_begins"],
+    "attempt_reused": ["test_nothing_of_a_lost_attempt_runs_when_the_next_one_begins",
+                       "test_a_lost_runner_makes_attempts_lost_and_they_are_tried_again"],
+}
+
+
 def under(fault, mutant, rules):
     """The fault, in a world whose jobd is the mutant (None: the product)."""
     class Mutated(fault):
