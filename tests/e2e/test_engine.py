@@ -35,7 +35,7 @@ class Options(Case):
     def test_cwd_umask_nice_and_stdin(self):
         run, job = self.run_one("pwd; umask; nice; cat", cwd=self.d.folder, umask="027", nice=3, stdin={"text": "from the text\n"})
         self.assertEqual(job["state"], "ok")
-        self.assertEqual(self.output(run, "j").decode(), "%s\n0027\n3\nfrom the text\n" % os.path.realpath(self.d.folder))
+        self.assertEqual(self.output(run, "j").decode(), "%s\n0027\n%d\nfrom the text\n" % (os.path.realpath(self.d.folder), os.nice(0) + 3))
         with open(os.path.join(self.d.folder, "input"), "w", encoding="ascii") as f:
             f.write("from the file")
         run, _ = self.run_one("cat >&2", stdin={"file": f.name})

@@ -153,6 +153,15 @@ class Lint(unittest.TestCase):
         with open(os.path.join(tree.ROOT, path), "rb") as f:
             return re.match(rb"#!.*\b(ba)?sh\b", f.readline()) is not None
 
+    def test_what_falsifies_a_promise_is_a_test(self):
+        names = [os.path.basename(p) for p in tree.files("tests") if os.path.basename(p).startswith("test_")] + ["vectors"]
+        rows = [row.split("|") for row in tree.text("doc/reliability.md").splitlines() if re.match(r"\| P\d+ \|", row)]
+        self.assertGreaterEqual(len(rows), 37)
+        for row in rows:
+            for named in re.findall(r"\w+", re.sub(r"\(.*?\)", "", row[4])):
+                with self.subTest(row[1].strip(), named=named):
+                    self.assertTrue(any(named in name for name in names))
+
     def test_manual_pages_have_no_warning(self):
         pages = [os.path.join(tree.ROOT, p) for p in tree.files("doc", "client", suffix=(".1", ".5", ".8", ".3"))]
         if not pages:
