@@ -352,6 +352,36 @@ class Streams(kit.FetchTest):
         p.communicate()
 
 
+class Terminal(kit.FetchTest):
+    def seen(self, *options):
+        """What somebody at a terminal sees of a fetch."""
+        self.server.add("/x", lambda r: Thing(DATA).part(r, rate=300_000))
+        ours, theirs = os.openpty()
+        p = subprocess.Popen([kit.JOBCTL, "fetch", self.server.url("/x"), "-o", self.name, *PARTS, "--heartbeat", "0.1", *options], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=theirs, env=kit.environment())
+        os.close(theirs)
+        text = b""
+        try:
+            while block := os.read(ours, 65536):
+                text += block
+        except OSError:
+            pass                        # nobody has it open any more
+        os.close(ours)
+        out = p.communicate(timeout=kit.PATIENCE)[0]
+        self.assertEqual((OK, b""), (p.returncode, out), text)
+        return text.decode()
+
+    def test_progress_of_the_whole_and_of_each_part(self):
+        text = self.seen()
+        self.assertRegex(text, r"out  [0-9.]+ K?M?i?B? ?of 976\.6 KiB  [0-9.]+ [KM]?i?B/s")
+        self.assertRegex(text, r"  part 2 +228\.0 KiB +[0-9]+ % ")
+        self.assertIn("\033[A\033[2K", text)
+        self.assertRegex(text.splitlines()[-1], r"out  976\.6 KiB in [0-9.]+ s, ")
+
+    def test_quiet(self):
+        self.assertEqual("", self.seen("-q"))
+
+
 class InPlace(kit.FetchTest):
     def setUp(self):
         super().setUp()
