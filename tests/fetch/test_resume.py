@@ -281,7 +281,8 @@ class Resumed(kit.FetchTest):
         self.broken()
         self.server.add("/x", lambda r: r.send(404, []))
         self.untouched(self.fetch(self.server.url("/x"), *PARTS), kit.HTTP, left=("out.part", "out.part.state"))
-        self.untouched(self.fetch(self.server.url("/x"), *PARTS, "--deadline", "0.001"), kit.DEADLINE)
+        self.server.add("/x", lambda r: r.stall())
+        self.untouched(self.fetch(self.server.url("/x"), *PARTS, "--deadline", "0.2"), kit.DEADLINE, left=("out.part", "out.part.state"))
         self.resumed(self.again(Thing(DATA)))
 
 
