@@ -58,6 +58,8 @@ static struct chunk *chunk_add(struct chunk_store *s, struct chunks *c, size_t l
 
 	*k = (struct chunk){ .len = len };
 	s->in_memory += sizeof(*k) + in_memory;
+	if (s->in_memory > s->memory_peak)
+		s->memory_peak = s->in_memory;
 	STAILQ_INSERT_TAIL(&c->head, k, next);
 	c->bytes += len;
 	return k;

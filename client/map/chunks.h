@@ -22,6 +22,7 @@ struct chunk_store {
 	const char *dir;                /* of the spool; borrowed */
 	int fd;                         /* the spool; -1: not yet needed */
 	uint64_t in_memory, in_spool, end;      /* in_memory: with what the queues themselves take */
+	uint64_t memory_peak;           /* the highest in_memory ever */
 	uint64_t spooled;               /* bytes that ever went there */
 	char *scratch;                  /* CHUNK_MAX bytes */
 };

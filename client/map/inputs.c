@@ -27,10 +27,22 @@ static int open_fd(int number)
 
 	if (fd < 0)
 		complain(CTL_USAGE, "--fd %d: %s", number, strerror(errno));
+	else if (number > STDERR_FILENO)
+		close(number);          /* commands do not inherit it, and its writer notices when we close ours */
 	return fd;
 }
 
-/* Unread input of a shell's descriptor must not reach the commands: it closes with us. */
+/* Standard input is ours alone from now on: who writes to it notices when the source is closed. */
+static void give_up_stdin(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd > STDIN_FILENO) {
+		dup2(fd, STDIN_FILENO);
+		close(fd);
+	}
+}
+
 static int open_one(const struct map_settings *m, size_t i)
 {
 	return m->input_fd >= 0 ? open_fd(m->input_fd) : open_input(m->n_inputs ? m->inputs[i] : "-");
@@ -68,6 +80,7 @@ int inputs_open(const struct map_settings *m, struct jt_source *ret)
 	} else {
 		*ret = sources[0];
 	}
+	give_up_stdin();
 	free(sources);
 	return rc;
 }

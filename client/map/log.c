@@ -26,8 +26,8 @@ static const char *const sql[] = {
 	[Q_FINISH] = "INSERT OR REPLACE INTO result(key, status, attempts, began, ended, out, err, delivered) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
 	[Q_DELIVERED] = "UPDATE result SET delivered = 1 WHERE key = ?1",
 	[Q_COMMAND] = "INSERT OR IGNORE INTO command(hash) VALUES(?1)",
-	[Q_COMMANDS] = "SELECT (SELECT count(*) FROM command WHERE hash <> ?1), (SELECT count(*) FROM command WHERE hash = ?1),"
-		" EXISTS(SELECT 1 FROM result)",
+	[Q_COMMANDS] =
+		"SELECT (SELECT count(*) FROM command WHERE hash <> ?1), (SELECT count(*) FROM command WHERE hash = ?1), EXISTS(SELECT 1 FROM result)",
 };
 _Static_assert(sizeof(sql) / sizeof(*sql) == N_QUERIES, "a query without a text");
 

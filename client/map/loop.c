@@ -58,7 +58,7 @@ void loop_stop(struct map_loop *l, int how, int exit_status)
 	if (how <= l->stop)
 		return;
 	l->stop = how;
-	for (size_t i = 0; i < l->set->n_stages; i++)
+	for (size_t i = 0; i < (how == JTI_DRAINS ? 1 : l->set->n_stages); i++)        /* a drain runs down through the stages */
 		stage_stop(&l->stage[i], how);
 	if (how >= JTI_STOPPED) {
 		struct timeval tv = loop_timeval(longest_grace(l));

@@ -108,8 +108,8 @@ void meter_stats(const struct map_loop *l)
 	struct buf b = { 0 };
 
 	add_json(&b, &n);
-	buf_printf(&b, ",\"retried\":%" PRIu64 ",\"held_max\":%" PRIu64 ",\"memory_bytes\":%" PRIu64 ",\"spooled_bytes\":%" PRIu64 "}\n", n.retried,
-		   n.held_max, l->store.in_memory, l->store.spooled);
+	buf_printf(&b, ",\"retried\":%" PRIu64 ",\"held_max\":%" PRIu64 ",\"memory_max\":%" PRIu64 ",\"spooled_bytes\":%" PRIu64 "}\n", n.retried,
+		   n.held_max, l->store.memory_peak, l->store.spooled);
 	fwrite(b.p, 1, b.len, stderr);
 	buf_done(&b);
 }

@@ -244,6 +244,7 @@ static void did_not_start(struct stage *s, struct task *t, int error)
 {
 	if ((error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE) && jti_course_starts(&s->course)) {
 		slot_free(s, t);
+		place_free(s, t);
 		t->state = TASK_WAITS;
 		t->attempt--;
 		jti_window_backoff(&s->window, t->place, loop_now_ns() + RESOURCES_NS);
@@ -333,9 +334,8 @@ static bool start_all(struct stage *s)
 
 /* ---- admission ---- */
 
-static void source_over(struct stage *s, int rc)
+static void source_close(struct stage *s)
 {
-	jti_course_source_ended(&s->course, rc);
 	if (!s->source_closed && s->source.close)
 		s->source.close(s->source.arg);
 	s->source_closed = true;
@@ -406,7 +406,7 @@ static bool admit_all(struct stage *s)
 		if (rc == 1)
 			admit(s, item);
 		else
-			source_over(s, rc);
+			jti_course_source_ended(&s->course, rc);
 		start_all(s);
 	}
 	return moved;
@@ -417,6 +417,8 @@ bool stage_pump(struct stage *s)
 	bool moved = start_all(s);
 
 	moved = admit_all(s) || moved;
+	if (!jti_course_pulls(&s->course))
+		source_close(s);        /* here, as a stop may come out of its next() */
 	read_on(s);
 	return moved;
 }
@@ -428,9 +430,6 @@ void stage_stop(struct stage *s, int how)
 	jti_course_stop(&s->course, how);
 	event_del(s->source_ev);
 	s->waits_for_source = false;
-	if (!s->source_closed && s->source.close)
-		s->source.close(s->source.arg);
-	s->source_closed = true;
 	if (how == JTI_DRAINS)
 		return;
 	for (uint32_t i = 0; i < s->window.size; i++)
@@ -482,8 +481,7 @@ void stage_done(struct stage *s)
 {
 	for (uint32_t i = 0; s->task && i < s->set->window; i++)
 		task_clear(&s->task[i]);
-	if (!s->source_closed && s->source.close)
-		s->source.close(s->source.arg);
+	source_close(s);
 	if (s->source_ev)
 		event_free(s->source_ev);
 	if (s->due_ev)

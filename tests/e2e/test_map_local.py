@@ -149,6 +149,9 @@ class Results(Map):
 
     def test_large_outputs_wait_in_the_spool_and_stay_whole(self):
         out = self.run_map("-j4", "--buffer-bytes", "64K", "--stats", "--shell", "head -c 1000000 /dev/zero | tr '\\0' $1", text="a\nb\nc\nd\n")
+        numbers = self.numbers(out)
+        self.assertLessEqual(numbers["memory_max"], 65536 + 4 * 65600)
+        self.assertGreater(numbers["spooled_bytes"], 0)
         self.assertEqual(b"".join(c * 1000000 for c in (b"a", b"b", b"c", b"d")), out.stdout)
         self.assertEqual(0, out.returncode)
 
@@ -280,6 +283,16 @@ class Ends(Map):
         done = subprocess.run([kit.JOBCTL, "map", "echo"], capture_output=True, text=True, env=ENV, stdin=subprocess.DEVNULL)
         self.assertEqual(4, done.returncode)
         self.assertIn("--local", done.stderr)
+
+    def test_the_writer_notices_that_no_more_is_read(self):
+        done = subprocess.run(["bash", "-c", 'yes 2>/dev/null | "$0" map --local --max-items 2 echo; echo ${PIPESTATUS[@]}', kit.JOBCTL],
+                              capture_output=True, text=True, env=ENV, timeout=kit.PATIENCE)
+        self.assertEqual("y\ny\n141 0\n", done.stdout)
+
+    def test_halt_soon_lets_what_was_admitted_through_all_stages(self):
+        out = self.lines("-j1", "-w1", "--halt", "soon,done=2", "echo", "--then", "-j1", "-w1", "echo", text=seq(100))
+        self.assertIn("1", out)
+        self.assertLess(len(out), 5)
 
     def test_a_failed_source_is_told_after_the_results(self):
         """A folder can be opened and not read."""
