@@ -336,6 +336,10 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 		jt_changes_done(&ch);
 	if (*ret_n == 0)
 		return req_fail(err, "org.jobd.WrongState", "run %u: nothing there has failed or been skipped; --all retries what is ok too", r->id);
+	if (run_is_final(r)) {          /* it may have been paused when its last job ended: that is over, and would only keep this from starting */
+		r->paused = false;
+		jt_sched_pause(r->sched, false);
+	}
 	r->stopped = 0;
 	r->ended_noted = false;
 	r->ended_at_us = 0;

@@ -199,6 +199,17 @@ class Control(Case):
         self.pup.end("b")
         self.wait(run)
 
+    def test_a_pause_is_over_with_its_run_and_holds_up_no_retry(self):
+        run = self.submit(self.puppet_jobs("a"))
+        self.pup.accept()
+        self.call("Pause", run=run)
+        self.pup.end("a", 1)
+        self.wait(run)
+        self.assertEqual(self.call("Retry", run=run)["n"], 1)
+        self.assertEqual(self.pup.accept(), "a")
+        self.pup.end("a")
+        self.assertEqual(self.wait(run)["exit"], 0)
+
     def test_cancel_of_a_job_is_final(self):
         run = self.submit({"a": {"argv": self.pup.argv("a"), "retry": {"max": 5}}, "a/b": "true", "c": "true",
                            "end": {"shell": "true", "after": ["a"], "when": "finished"}})

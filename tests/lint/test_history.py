@@ -161,6 +161,8 @@ class History(unittest.TestCase):
         self.valid()
         self.story.side.remove("R k")
         self.violates("HELD")
+        self.story.side[2:2] = ["A k att=0"]
+        self.valid()
 
     def cancel(self, ev, **more):
         self.story.acks += [{"ev": "invoke", "op": "cancel", "key": "k"}, dict(more, ev=ev, op="cancel", key="k")]
