@@ -84,7 +84,8 @@ static void draw_line(struct drawing *d, const char *path, size_t start, size_t 
 		fputs(d->last[i] ? "   " : "│  ", d->out);
 	fputs(d->last[depth] ? "└─ " : "├─ ", d->out);
 	escape_human(&name, path + start, end - start);
-	fwrite(name.p, 1, name.len, d->out);
+	if (name.len)
+		fwrite(name.p, 1, name.len, d->out);
 	buf_done(&name);
 }
 
