@@ -281,7 +281,15 @@ START_TEST(a_stop_from_a_signal_handler_ends_what_runs)
 	struct jt_map *m = start_map(items, 1, -1);
 	ck_assert_int_eq(read(begun[0], &c, 1), 1);
 	jt_map_stop_async(m);
-	ck_assert_int_eq(jt_map_next(m, &r, -1), JT_MAP_STOPPED);
+	enum jt_map_status st = jt_map_next(m, &r, -1);
+	if (st == JT_MAP_RESULT) {      /* it was terminated before anybody looked: then that is a result, and all that there was */
+		ck_assert_int_eq(r.status, -ECANCELED);
+		jt_map_result_done(&r);
+		st = jt_map_next(m, &r, -1);
+		ck_assert(st == JT_MAP_END || st == JT_MAP_STOPPED);
+	} else {
+		ck_assert_int_eq(st, JT_MAP_STOPPED);
+	}
 	close(begun[1]);
 	ck_assert_int_eq(read(begun[0], &c, 1), 0);
 	jt_map_free(m);
