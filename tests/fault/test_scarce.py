@@ -99,7 +99,7 @@ class Scarce(unittest.TestCase):
         group = groups.FewProcesses(self.runner(), 2)
         self.addCleanup(group.close)
         run = self.submit({p: self.puppet(p) for p in "abcdef"}, workers=4)
-        self.assertEqual({"a", "b"}, {self.pup.accept(), self.pup.accept()})
+        self.assertLess({self.pup.accept(), self.pup.accept()}, set("abcd"))      # the workers that spawn them stand beside each other
         self.assertIn("cannot start processes", self.told.degraded())
         self.assertIn("fork", self.troubles())
         for i in range(4):
