@@ -178,7 +178,7 @@ class Resumed(kit.FetchTest):
             self.write(change(self.read(path)), path)
         for what in (lambda: edit(lambda s: s[:-20]), lambda: edit(lambda s: b""), lambda: edit(lambda s: s.replace(b"part 0 ", b"part 0 9")),
                      lambda: edit(lambda s: s.replace(b"jobd-fetch 1", b"jobd-fetch 2")), lambda: os.unlink(path), lambda: os.unlink(self.name + ".part"),
-                     lambda: os.truncate(self.name + ".part", 70000), lambda: edit(lambda s: noise(5000)), lambda: edit(lambda s: noise(2 << 20))):
+                     lambda: os.truncate(self.name + ".part", 60000), lambda: edit(lambda s: noise(5000)), lambda: edit(lambda s: noise(2 << 20))):
             with self.subTest(what):
                 self.broken()
                 what()
