@@ -122,7 +122,7 @@ class Thing:
 class Server:
     def __init__(self, sndbuf=None):
         self.paths, self.requests, self.lock, self.over = {}, [], threading.Lock(), threading.Event()
-        self.counts = {}
+        self.counts, self.served, self.idle = {}, 0, threading.Condition(self.lock)
         self.passed, self.mark, self.reached = 0, None, threading.Event()
         outer = self
 
@@ -136,10 +136,17 @@ class Server:
                 except (ConnectionError, TimeoutError, ValueError):
                     pass
 
+            def finish(self):
+                outer.count_served(-1)
+
         class Threads(socketserver.ThreadingTCPServer):
             daemon_threads = True
             allow_reuse_address = True
             request_queue_size = 128
+
+            def process_request(self, request, client_address):
+                outer.count_served(1)
+                super().process_request(request, client_address)
 
             def handle_error(self, request, client_address):
                 outer.broken = True
@@ -196,8 +203,21 @@ class Server:
     def sent(self):
         return sum(r.sent for r in self.requests)
 
+    def count_served(self, n):
+        with self.idle:
+            self.served += n
+            self.idle.notify_all()
+
     def forget(self):
-        with self.lock:
+        """
+        No client may be connected any more. What one has asked for and nobody has read yet is waited for: connections are accepted in
+        their order, and one more comes behind them all.
+        """
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            last.shutdown(socket.SHUT_WR)
+            last.recv(1)
+        with self.idle:
+            assert self.idle.wait_for(lambda: self.served == 0, 20), "%d connections are still served" % self.served
             self.requests.clear()
             self.counts.clear()
 
