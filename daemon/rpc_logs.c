@@ -241,7 +241,7 @@ static struct gap gap_now(struct follower *f)
 
 /*
  * The next piece, not across a gap. A gap is written down before it is punched: what was read where there is none afterwards either is
- * what the job wrote. *ret_all: there is no more for now.
+ * what the job wrote. *ret_all: this is all that there is so far.
  */
 static ssize_t read_piece(struct follower *f, char buf[CHUNK], bool *ret_all)
 {

@@ -145,7 +145,7 @@ void net_drop_slots(struct fetch *f);                   /* ends all requests; wh
 void slot_run(struct slot *s);                          /* begins the request for its part, or the first one */
 void slot_stop(struct slot *s);                         /* ends it; what it brought goes to the writer. It is FREE. */
 void slot_flush(struct slot *s);
-void slot_asks(struct slot *s, struct asked *ret);      /* what it has to ask for now */
+void slot_asks(struct slot *s, struct asked *ret);      /* the bytes and the condition of its next request */
 
 /* course.c */
 void course_accept(struct slot *s);                     /* a V_PART or V_WHOLE: plan and expectations; may change s->verdict */

@@ -136,7 +136,7 @@ static bool is_ours(const struct fetch *f, const struct jt_fetch_state *s)
 	return s->validator || f->o->trust_size;
 }
 
-/* What is asked for now has the last word over what was asked for then. */
+/* A checksum that this command gives counts more than one of the same kind that the state has from an earlier one. */
 static void want_again(struct fetch *f, const char *text)
 {
 	struct digests kept;
