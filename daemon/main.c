@@ -23,13 +23,13 @@
 
 #include "config.h"
 #include "failpoint.h"
-#include "index.h"
 #include "interface.h"
 #include "lock.h"
 #include "log.h"
 #include "notify.h"
 #include "place.h"
 #include "rpc.h"
+#include "wire.h"
 
 #define DRAIN_MS 2000                   /* at the end: for clients to take their last replies */
 
@@ -438,53 +438,11 @@ static int open_sockets(struct daemon *d)
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------------------- */
 
-static void turn(evutil_socket_t fd, short what, void *arg)
-{
-	struct engine *e = arg;
-
-	(void)fd, (void)what;
-	slots_fill(e);
-	runner_link_flush(e->link);
-	notice_turn(e);
-	stop_check(e);
-}
-
 static void hourly(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	submit_forget_old(arg);
 	control_retain(arg);
-}
-
-static void runner_up(void *ctx, const struct rm_welcome *w, struct rm_end *inv, size_t n)
-{
-	recover_inventory(ctx, w, inv, n);
-}
-
-static void runner_down(void *ctx)
-{
-	((struct engine *)ctx)->ready = false;
-}
-
-static void runner_started(void *ctx, const struct rm_started *st)
-{
-	outcome_started(ctx, st);
-}
-
-static void runner_ended(void *ctx, struct rm_end *ends, size_t n)
-{
-	outcome_batch(ctx, ends, n);
-}
-
-static void runner_writable(void *ctx)
-{
-	send_all_picks(ctx);
-	engine_turn(ctx);
-}
-
-static void session_closed(void *ctx, struct session *s)
-{
-	submit_session_closed(ctx, s);
 }
 
 static void asked_to_stop(evutil_socket_t sig, short what, void *arg)
@@ -500,28 +458,20 @@ static void start_engine(struct daemon *d)
 {
 	struct engine *e = &d->e;
 	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = PACKAGE_VERSION, .url = "https://varlink.org/", .interface = "org.jobd",
-				  .description = interface_text, .methods = rpc_methods, .ctx = e, .max_sessions = e->conf.max_sessions,
-				  .max_sessions_per_uid = e->conf.max_sessions_per_uid, .busy = "org.jobd.Busy", .on_close = session_closed };
+				  .description = interface_text, .max_sessions = e->conf.max_sessions,
+				  .max_sessions_per_uid = e->conf.max_sessions_per_uid, .busy = "org.jobd.Busy" };
 	struct timeval hour = { 3600, 0 };
 
-	e->began_ns = now_ns();
-	e->names = index_new();
-	e->keys = index_new();
-	TAILQ_INIT(&e->lru);
-	e->turn = event_new(e->base, -1, 0, turn, e);
+	wire_engine(e, &so);
 	e->hourly = event_new(e->base, -1, EV_PERSIST, hourly, e);
 	event_add(e->hourly, &hour);
-	e->server = server_new(e->base, &so);
-	health_start(e);
 }
 
 static void start_link(struct daemon *d)
 {
-	struct runner_link_opts lo = { .socket_path = d->at.runner_socket, .state_dir = d->at.state, .program = *d->at.runner ? d->at.runner : NULL,
-				       .ctx = &d->e, .on_up = runner_up, .on_down = runner_down, .on_started = runner_started,
-				       .on_ended = runner_ended, .on_writable = runner_writable };
+	struct runner_link_opts lo = { .socket_path = d->at.runner_socket, .state_dir = d->at.state, .program = *d->at.runner ? d->at.runner : NULL };
 
-	d->e.link = runner_link_new(d->e.base, &lo);
+	wire_runner(&d->e, &lo);
 }
 
 static void catch_signals(struct daemon *d)

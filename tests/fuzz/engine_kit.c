@@ -9,10 +9,8 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "health.h"
-#include "index.h"
 #include "log.h"
-#include "rpc.h"
+#include "wire.h"
 
 #define SLOTS 4
 
@@ -20,46 +18,6 @@ static struct engine e;
 static char dir[64], runner_socket[96];
 
 /* ---- coming up ------------------------------------------------------------------------------------------------------ */
-
-static void turn(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what, (void)arg;
-	slots_fill(&e);
-	runner_link_flush(e.link);
-	notice_turn(&e);
-	stop_check(&e);
-}
-
-static void runner_up(void *ctx, const struct rm_welcome *w, struct rm_end *inv, size_t n)
-{
-	recover_inventory(ctx, w, inv, n);
-}
-
-static void runner_down(void *ctx)
-{
-	((struct engine *)ctx)->ready = false;
-}
-
-static void runner_started(void *ctx, const struct rm_started *st)
-{
-	outcome_started(ctx, st);
-}
-
-static void runner_ended(void *ctx, struct rm_end *ends, size_t n)
-{
-	outcome_batch(ctx, ends, n);
-}
-
-static void runner_writable(void *ctx)
-{
-	send_all_picks(ctx);
-	engine_turn(ctx);
-}
-
-static void session_closed(void *ctx, struct session *s)
-{
-	submit_session_closed(ctx, s);
-}
 
 static void make_places(void)
 {
@@ -87,28 +45,21 @@ static void remove_places(void)
 static void start_engine(void)
 {
 	struct server_opts so = { .vendor = "jobd", .product = "jobd", .version = "0", .url = "u", .interface = "org.jobd",
-				  .description = "interface org.jobd", .methods = rpc_methods, .ctx = &e, .on_close = session_closed };
+				  .description = "interface org.jobd" };
 
 	e.base = event_base_new();
-	e.began_ns = now_ns();
-	e.names = index_new();
-	e.keys = index_new();
-	TAILQ_INIT(&e.lru);
-	e.turn = event_new(e.base, -1, 0, turn, &e);
-	e.server = server_new(e.base, &so);
-	health_start(&e);
+	wire_engine(&e, &so);
 }
 
 static void start_store_and_runner(void)
 {
-	struct runner_link_opts lo = { .socket_path = runner_socket, .state_dir = dir, .ctx = &e, .on_up = runner_up, .on_down = runner_down,
-				       .on_started = runner_started, .on_ended = runner_ended, .on_writable = runner_writable };
+	struct runner_link_opts lo = { .socket_path = runner_socket, .state_dir = dir };
 	struct store_error err;
 
-	stub_runner_listen(e.base, runner_socket);
+	fake_runner_listen(e.base, runner_socket);
 	e.store = store_open(dir, &err);
 	must(e.store && recover(&e, &err) == 0);
-	e.link = runner_link_new(e.base, &lo);
+	wire_runner(&e, &lo);
 	must(recover_jobs(&e, &err) == 0 && store_start(e.store, e.base, &err) == 0);
 	e.sweep = sweep_new(e.base, e.out_fd, output_found, &e);
 	while (!e.ready)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The whole of jobd but its main, in this process: server, engine, store (on a file system in memory, where there is one) and the link to a
- * runner that is a stub: a job ends at once, as its command says, but those that sleep, which end when they are killed.
+ * runner that starts no process: a job ends at once, as its command says, but those that sleep, which end when they are killed.
  */
 #ifndef ENGINE_KIT_H
 #define ENGINE_KIT_H
@@ -15,8 +15,8 @@ void engine_kit_settle(void);
 /* engine_kit_clear - cancels and removes every run, and takes back a shutdown: the next input finds what this one found. */
 void engine_kit_clear(void);
 
-/* stub_runner_listen - answers who connects to path as jobd-runner would. */
-void stub_runner_listen(struct event_base *base, const char *path);
+/* fake_runner_listen - answers who connects to path as jobd-runner would. */
+void fake_runner_listen(struct event_base *base, const char *path);
 
 /* The target looks at what came back: what happens now is not the daemon's doing. */
 extern bool engine_kit_checks;

@@ -13,16 +13,16 @@
 #define SLEEPERS_MAX 64
 #define SEND_BUFFER (4 * 1024 * 1024)
 
-static struct stub {
+static struct fake {
 	struct event_base *base;
 	struct rm_kill sleepers[SLEEPERS_MAX];  /* that have been started and not been killed */
 	size_t n_sleepers;
 	struct rm_packet out;
-} stub;
+} fake;
 
 static void say(const struct rm_msg *m)
 {
-	must(rm_put(&stub.out, m) == 0);
+	must(rm_put(&fake.out, m) == 0);
 }
 
 static void say_end(uint64_t job, uint32_t attempt, enum rm_how how, int code, enum rm_cause cause)
@@ -45,8 +45,8 @@ static void start(const struct rm_start *st)
 
 	m.u.started = (struct rm_started){ .job = st->job, .attempt = st->attempt, .pid = 2, .started_at_us = 1 };
 	say(&m);
-	if (says(st, "sleep") && stub.n_sleepers < SLEEPERS_MAX)
-		stub.sleepers[stub.n_sleepers++] = (struct rm_kill){ .job = st->job, .attempt = st->attempt };
+	if (says(st, "sleep") && fake.n_sleepers < SLEEPERS_MAX)
+		fake.sleepers[fake.n_sleepers++] = (struct rm_kill){ .job = st->job, .attempt = st->attempt };
 	else if (says(st, "signal"))
 		say_end(st->job, st->attempt, RM_SIGNAL, 9, RM_BY_ITSELF);
 	else if (says(st, "missing"))
@@ -57,10 +57,10 @@ static void start(const struct rm_start *st)
 
 static void kill_sleeper(const struct rm_kill *k)
 {
-	for (size_t i = 0; i < stub.n_sleepers; i++)
-		if (stub.sleepers[i].job == k->job && stub.sleepers[i].attempt == k->attempt) {
+	for (size_t i = 0; i < fake.n_sleepers; i++)
+		if (fake.sleepers[i].job == k->job && fake.sleepers[i].attempt == k->attempt) {
 			say_end(k->job, k->attempt, RM_SIGNAL, 15, RM_BY_KILL);
-			stub.sleepers[i] = stub.sleepers[--stub.n_sleepers];
+			fake.sleepers[i] = fake.sleepers[--fake.n_sleepers];
 			return;
 		}
 }
@@ -69,8 +69,8 @@ static void say_welcome(void)
 {
 	struct rm_msg welcome = { .type = RM_WELCOME }, ready = { .type = RM_READY };
 
-	welcome.u.welcome = (struct rm_welcome){ .version = RM_VERSION, .pid = 2, .runner_id = "stub", .boot_id = "boot", .capacity = 1000 };
-	stub.n_sleepers = 0;
+	welcome.u.welcome = (struct rm_welcome){ .version = RM_VERSION, .pid = 2, .runner_id = "fake", .boot_id = "boot", .capacity = 1000 };
+	fake.n_sleepers = 0;
 	say(&welcome);
 	say(&ready);
 }
@@ -113,26 +113,26 @@ static void on_packet(evutil_socket_t fd, short what, void *arg)
 		rm_unmap(&map);
 	}
 	must(rc == 0);
-	must(rm_send(fd, &stub.out) == 0);
+	must(rm_send(fd, &fake.out) == 0);
 }
 
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
 	int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), size = SEND_BUFFER;
-	struct event *ev = event_new(stub.base, conn, EV_READ | EV_PERSIST, on_packet, NULL);
+	struct event *ev = event_new(fake.base, conn, EV_READ | EV_PERSIST, on_packet, NULL);
 
 	(void)what, (void)arg;
 	must(conn >= 0 && ev && event_add(ev, NULL) == 0);
 	must(setsockopt(conn, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
 }
 
-void stub_runner_listen(struct event_base *base, const char *path)
+void fake_runner_listen(struct event_base *base, const char *path)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct event *ev;
 
-	stub.base = base;
+	fake.base = base;
 	must(fd >= 0 && strlen(path) < sizeof(un.sun_path));
 	memcpy(un.sun_path, path, strlen(path));
 	must(bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 8) == 0);
