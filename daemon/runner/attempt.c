@@ -69,6 +69,7 @@ static struct attempt *add(struct attempt_table *t, uint64_t job, uint32_t attem
 	a->end.attempt = attempt;
 	a->pidfd = -1;
 	a->events_fd = -1;
+	a->sibling_fd = -1;
 	a->due_at = SIZE_MAX;
 	a->start = (struct note){.kind = NOTE_START, .about = a};
 	a->started = (struct note){.kind = NOTE_STARTED, .about = a};

@@ -73,8 +73,10 @@ struct attempt {
 	size_t due_at;                          /* place in the heap; SIZE_MAX: nowhere */
 	struct cage *cage;                      /* NULL: none */
 	int events_fd;                          /* reaped; tells when the cage has emptied. -1: not waiting for that */
+	int sibling_fd;                         /* reaped; tells when one of its siblings is dead. -1: not waiting for that */
 	bool told_to_end;                       /* TERM has been sent; KILL is next */
 	bool fresh;                             /* in the list of those whose start has not been told */
+	TAILQ_ENTRY(attempt) running_link;      /* its main process is there and not reaped */
 	TAILQ_ENTRY(attempt) fresh_link;
 	TAILQ_ENTRY(attempt) unwatched_link;
 	struct kill_note *early_kill;           /* came before the spawn */

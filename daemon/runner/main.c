@@ -319,14 +319,16 @@ static void loop(struct runner *r, long idle_exit_s)
 
 /* ---- life ---- */
 
-static void start_workers(struct runner *r, long n)
+static void start_workers(struct runner *r, const struct options *o)
 {
-	r->workers = calloc((size_t)n, sizeof(struct worker *));
-	r->loads = calloc((size_t)n, sizeof(unsigned));
+	size_t n = (size_t)o->workers;
+
+	r->workers = calloc(n, sizeof(struct worker *));
+	r->loads = calloc(n, sizeof(unsigned));
 	if (!r->workers || !r->loads)
 		fail("workers");
-	for (; r->n_workers < (unsigned)n; r->n_workers++) {
-		r->workers[r->n_workers] = worker_new(r->n_workers, &r->base, &r->cages, r->box);
+	for (; r->n_workers < n; r->n_workers++) {
+		r->workers[r->n_workers] = worker_new(r->n_workers, cage_socket_number(o->socket), &r->base, &r->cages, r->box);
 		if (!r->workers[r->n_workers])
 			fail("cannot start a worker thread");
 	}
@@ -438,7 +440,7 @@ static void start(struct runner *r, const struct options *o)
 	r->box = mailbox_new(0);
 	if (r->epoll < 0 || !r->box)
 		fail("the loop");
-	start_workers(r, o->workers);
+	start_workers(r, o);
 	r->outputs = outputs_new(o->state, r->box);
 	if (!r->outputs)
 		fail("cannot start the thread that looks at outputs");

@@ -145,8 +145,8 @@ static bool killed(pid_t pid)
 	return false;
 }
 
-/* The list as it is now; the caller's to free. The numbers are copied, for s->text is used again while they are looked at. */
-static pid_t *list_orphans(struct sweep *s, size_t *ret_n)
+/* The numbers are copied, for s->text is used again while they are looked at. */
+pid_t *sweep_list(struct sweep *s, size_t *ret_n)
 {
 	size_t len = read_all(s, s->children_fd), n = 0;
 	pid_t *list = len ? calloc(len / 2 + 1, sizeof(*list)) : NULL;
@@ -162,6 +162,11 @@ static pid_t *list_orphans(struct sweep *s, size_t *ret_n)
 	return list;
 }
 
+bool sweep_one(struct sweep *s, pid_t pid, const struct sweep_job *job)
+{
+	return !reaped(pid) && job && belongs(s, pid, job) && killed(pid);
+}
+
 size_t sweep_step(struct sweep *s, const struct sweep_job *job)
 {
 	size_t n, left = 0;
@@ -169,10 +174,9 @@ size_t sweep_step(struct sweep *s, const struct sweep_job *job)
 
 	if (!s->on)
 		return 0;
-	list = list_orphans(s, &n);
+	list = sweep_list(s, &n);
 	for (size_t i = 0; i < n; i++)
-		if (!reaped(list[i]) && job && belongs(s, list[i], job))
-			left += killed(list[i]);
+		left += sweep_one(s, list[i], job);
 	free(list);
 	return left;
 }
@@ -235,18 +239,25 @@ static void clear_away(struct sweep *s)
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
 
-void sweep_open(struct sweep *s, uint64_t socket)
+void sweep_open_thread(struct sweep *s, uint64_t socket)
 {
 	char path[64];
 
 	*s = (struct sweep){.socket = socket};
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)gettid());
 	s->children_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (s->children_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
-		log_warn("what jobs leave behind cannot be found: %s: %s", path, strerror(errno));
+	s->on = s->children_fd >= 0;
+}
+
+void sweep_open(struct sweep *s, uint64_t socket)
+{
+	sweep_open_thread(s, socket);
+	if (!s->on || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+		log_warn("what jobs leave behind cannot be found: %s: %s", s->on ? "subreaper" : "/proc/self/task/*/children", strerror(errno));
+		sweep_close(s);
+		*s = (struct sweep){0};
 		return;
 	}
-	s->on = true;
 	clear_away(s);
 }
 

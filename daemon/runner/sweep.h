@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sweep - what holds a job where there are no control groups. The runner is a subreaper: whatever a job leaves behind, in a session of its own
- * or not, becomes a child of the runner's main thread when its parent dies (the jobs themselves are children of the workers). So a job that
+ * or not, becomes a child of the runner's main thread when its parent dies (the jobs themselves are children of the workers, and so are their siblings: see siblings.h). So a job that
  * left nothing costs one look at an empty list, and what it did leave is killed generation by generation: an orphan is killed, its children
  * become orphans, until there are none.
  *
@@ -10,7 +10,7 @@
  * all of /proc by the next one, before it answers (rule 7). What has also emptied its environment outlives it; only a control group holds
  * that.
  *
- * Main thread only: an orphan's number is its own until this thread reaps it, so no signal goes astray.
+ * One thread only, the one whose children it looks at: a child's number is its own until this thread reaps it, so no signal goes astray.
  */
 #ifndef RUNNER_SWEEP_H
 #define RUNNER_SWEEP_H
@@ -35,6 +35,8 @@ struct sweep {
  * caller has one thread, and is the only runner of that socket (whose number `socket` is, see cage_socket_number).
  */
 void sweep_open(struct sweep *s, uint64_t socket);
+/* sweep_open_thread - only for the children of the calling thread, and what an earlier runner left stays. */
+void sweep_open_thread(struct sweep *s, uint64_t socket);
 void sweep_close(struct sweep *s);
 
 /* sweep_token - what a job has in its environment, "JOBD_TOKEN=...". NULL: it needs none. */
@@ -44,12 +46,18 @@ struct sweep_job {
 	uint64_t job;
 	uint32_t attempt;
 	pid_t pid;              /* of its main process, which has been reaped: its session */
-	bool alone;             /* no other job runs: every orphan is its */
+	bool alone;             /* no other job runs that a child of this thread could be of: each is its */
 };
 /*
  * sweep_step - reap orphans that are dead, kill those of the job (NULL: of none). Returns how many of them live: to be called again
  * after each SIGCHLD until there are none.
  */
 size_t sweep_step(struct sweep *s, const struct sweep_job *job);
+
+/* The two halves of it, for who has children that are no orphans. */
+/* sweep_list - the children as they are now; the caller's to free. NULL with *ret_n 0: none. s is on. */
+pid_t *sweep_list(struct sweep *s, size_t *ret_n);
+/* sweep_one - reap it if it is dead, else kill it if it is of the job (NULL: of none). Whether it was killed and is yet to be reaped. */
+bool sweep_one(struct sweep *s, pid_t pid, const struct sweep_job *job);
 
 #endif

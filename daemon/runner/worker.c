@@ -19,6 +19,7 @@
 #include "failpoint.h"
 #include "log.h"
 #include "policy.h"
+#include "siblings.h"
 
 #define BATCH 64
 #define NS_PER_MS INT64_C(1000000)
@@ -39,6 +40,8 @@ struct worker {
 	int64_t look_at_ns;                     /* when to look at those */
 	struct due due;
 	struct cages cages;
+	uint64_t socket;
+	struct siblings siblings;
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -85,11 +88,13 @@ static void report_end(struct worker *w, struct attempt *a)
 
 /* ---- what is waited for ---- */
 
-/* The end of the main process, after it the last process in the cage. */
+/* The end of the main process, after it the last process in the cage, after that the siblings. */
 static struct pollfd awaited(const struct attempt *a)
 {
 	if (a->pidfd >= 0)
 		return (struct pollfd){.fd = a->pidfd, .events = POLLIN};
+	if (a->sibling_fd >= 0)
+		return (struct pollfd){.fd = a->sibling_fd, .events = POLLIN};
 	return (struct pollfd){.fd = a->events_fd, .events = POLLPRI};
 }
 
@@ -115,7 +120,27 @@ static void watch(struct worker *w, struct attempt *a)
 	TAILQ_INSERT_TAIL(&w->unwatched, a, unwatched_link);
 }
 
-/* ---- what is left in the cage ---- */
+/* ---- what is left: siblings ---- */
+
+/* The end is told when nothing of the job runs any more. */
+static void wait_for_sibling(struct worker *w, struct attempt *a, int fd)
+{
+	a->sibling_fd = fd;
+	if (fd < 0) {
+		report_end(w, a);
+		return;
+	}
+	kept_write(a->record, &a->end);         /* should we die now, the next runner kills the rest */
+	watch(w, a);
+}
+
+static void look_for_siblings(struct worker *w, struct attempt *a)
+{
+	close(a->sibling_fd);
+	wait_for_sibling(w, a, siblings_kill(&w->siblings, a));
+}
+
+/* ---- what is left: in the cage ---- */
 
 static void end_and_discard_cage(struct worker *w, struct attempt *a)
 {
@@ -124,7 +149,7 @@ static void end_and_discard_cage(struct worker *w, struct attempt *a)
 	if (a->events_fd >= 0)
 		close(a->events_fd);
 	a->events_fd = -1;
-	report_end(w, a);
+	wait_for_sibling(w, a, siblings_end(&w->siblings, a));
 }
 
 /* What cannot be killed and seen to be gone would meet the next job there: the cage is used no more. */
@@ -134,14 +159,13 @@ static void abandon_cage(struct worker *w, struct attempt *a)
 	end_and_discard_cage(w, a);
 }
 
-/* The end is told when nothing of the job runs any more. */
 static void end_when_empty(struct worker *w, struct attempt *a)
 {
 	if (!a->cage || cage_is_empty(&w->cages, a->cage)) {
-		report_end(w, a);
+		wait_for_sibling(w, a, siblings_end(&w->siblings, a));
 		return;
 	}
-	kept_write(a->record, &a->end);         /* should we die now, the next runner kills the rest */
+	kept_write(a->record, &a->end);
 	a->events_fd = cage_kill(&w->cages, a->cage);
 	if (a->events_fd < 0)
 		abandon_cage(w, a);
@@ -174,6 +198,7 @@ static void reap(struct worker *w, struct attempt *a)
 	FAILPOINT("after_reap");
 	close(a->pidfd);
 	a->pidfd = -1;
+	siblings_reaped(&w->siblings, a);
 	fill_end(a, &si, &ru);
 	due_clear(&w->due, a);
 	end_when_empty(w, a);
@@ -323,6 +348,7 @@ static void start(struct worker *w, struct attempt *a)
 		never_started(w, a, &err);
 		return;
 	}
+	siblings_born(&w->siblings, a);
 	if (timeout_ms)
 		due_set(&w->due, a, after_ms(timeout_ms));
 	act_on_early_kill(w, a);
@@ -403,6 +429,8 @@ static void happened(struct worker *w, struct attempt *a)
 {
 	if (a->pidfd >= 0)
 		reap(w, a);
+	else if (a->sibling_fd >= 0)
+		look_for_siblings(w, a);
 	else if (a->events_fd >= 0)
 		look_into_cage(w, a);
 }
@@ -433,6 +461,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	struct epoll_event ev[BATCH];
 
+	siblings_open(&w->siblings, w->socket, w->cages.root->fd >= 0 ? SIBLINGS_IN_CAGES : SIBLINGS_AT_LARGE);
 	while (!w->leaving) {
 		int n = epoll_wait(w->epoll, ev, BATCH, wait_ms(w));
 
@@ -448,6 +477,7 @@ static void *work(void *arg)
 		act_on_due(w);
 		start_next(w);
 	}
+	siblings_close(&w->siblings);
 	return NULL;
 }
 
@@ -475,7 +505,7 @@ static void release(struct worker *w)
 	free(w);
 }
 
-struct worker *worker_new(unsigned number, const struct child_base *base, const struct cage_root *cages, struct mailbox *to)
+struct worker *worker_new(unsigned number, uint64_t socket, const struct child_base *base, const struct cage_root *cages, struct mailbox *to)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -484,6 +514,7 @@ struct worker *worker_new(unsigned number, const struct child_base *base, const 
 	w->base = base;
 	cages_init(&w->cages, cages, number);
 	w->to = to;
+	w->socket = socket;
 	w->orders_tail = &w->orders;
 	TAILQ_INIT(&w->fresh);
 	TAILQ_INIT(&w->unwatched);

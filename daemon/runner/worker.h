@@ -4,10 +4,9 @@
  * nobody else waits for them, a pid it signals is always still its child's.
  *
  * At the end of a job's main process the rest of its process group is killed, before the main process is reaped, while its
- * number cannot have passed to somebody else. What left the group (a daemon of its own session) is killed in the job's cage, and the
- * end is told when nothing of the job runs any more. Where there are no cages it is left to the unit's cgroup.
- * Such orphans become children of init, not of the runner: it is no subreaper, so that it has exactly the children that its
- * workers know, and nothing to reap besides.
+ * number cannot have passed to somebody else. What left the group (a daemon of its own session) is killed in the job's cage, where there
+ * are cages, else by the main thread, whose child it has become (sweep.h). What the job made a child of this thread is killed and
+ * reaped here (siblings.h). The end is told when nothing of the job runs any more.
  */
 #ifndef RUNNER_WORKER_H
 #define RUNNER_WORKER_H
@@ -18,8 +17,11 @@
 
 struct worker;
 
-/* worker_new - start thread number `number`; its notes go to `to`. NULL: errno. base and cages are borrowed for the worker's life. */
-struct worker *worker_new(unsigned number, const struct child_base *base, const struct cage_root *cages, struct mailbox *to);
+/*
+ * worker_new - start thread number `number` of the runner of that socket (cage_socket_number); its notes go to `to`. NULL: errno. base and
+ * cages are borrowed for the worker's life.
+ */
+struct worker *worker_new(unsigned number, uint64_t socket, const struct child_base *base, const struct cage_root *cages, struct mailbox *to);
 /* worker_post - give a note away; of the caller's thread it is the last use of what it says the worker owns. */
 void worker_post(struct worker *w, struct note *n);
 /* worker_queued - starts that were posted and have not been spawned yet: each keeps its descriptors open. Any thread. */

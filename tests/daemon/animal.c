@@ -2,7 +2,7 @@
 /*
  * animal NAME - takes a shape that a shell can not, says so on the FIFO $UP, and stays. What it inherits as descriptor 5 stays open in all
  * that it starts: its end shows that nothing is left. The process that was started ends (but for `output`, which outlives nobody), so that what
- * stays is an orphan.
+ * stays is an orphan; or it goes on as the job ($REST), so that what stays are its siblings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -296,6 +296,43 @@ static void output(void)
 		_exit(1);
 }
 
+static pid_t make_sibling(void)
+{
+	return (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+}
+
+static _Noreturn void be_the_job(void)
+{
+	execl("/bin/sh", "sh", "-c", getenv("REST"), (char *)NULL);
+	_exit(1);
+}
+
+/* Not its child: its parent's. */
+static void sibling(void)
+{
+	if (make_sibling())
+		be_the_job();
+	setsid();
+}
+
+/* Some are dead, some have children, each makes the next. */
+static void siblings(void)
+{
+	if (make_sibling())
+		be_the_job();
+	for (int i = 0; i < 20; i++) {
+		if (i % 4 == 0 && make_sibling() == 0)
+			_exit(0);
+		if (make_sibling() == 0)
+			continue;
+		if (i % 2)
+			setsid();
+		if (i % 3 == 0)
+			fork();
+		stay();
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*shape)(void);
@@ -304,7 +341,7 @@ static const struct {
 	{ "traced", traced }, { "leaderless", leaderless }, { "reaper", reaper }, { "reforker", reforker }, { "stopped-group", stopped_group },
 	{ "bomb", bomb }, { "deaf", deaf }, { "zombies", zombies }, { "bare", bare }, { "bare-below", bare_below }, { "renamed", renamed },
 	{ "idle", idle }, { "pid-namespace", pid_namespace }, { "writer", writer }, { "spawner", spawner }, { "nameless", nameless },
-	{ "output", output },
+	{ "output", output }, { "sibling", sibling }, { "siblings", siblings },
 };
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
  * holds a FIFO open for writing, so the FIFO is at its end exactly when none is left.
  */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,7 +36,7 @@ static const char *const zoo[] = {
 	"$ANIMAL daemon", "$ANIMAL chain", "$ANIMAL vforked", "$ANIMAL own-group", "$ANIMAL others-group", "$ANIMAL traced", "$ANIMAL leaderless",
 	"$ANIMAL reaper", "$ANIMAL reforker", "$ANIMAL stopped-group", "$ANIMAL bomb", "$ANIMAL deaf", "$ANIMAL zombies", "$ANIMAL bare",
 	"$ANIMAL bare-below", "$ANIMAL renamed", "$ANIMAL idle", "$ANIMAL pid-namespace", "$ANIMAL writer", "$ANIMAL spawner", "$ANIMAL nameless",
-	"$ANIMAL output",
+	"$ANIMAL output", "exec $ANIMAL sibling", "exec $ANIMAL siblings",
 };
 #define N_ANIMALS (sizeof(zoo) / sizeof(*zoo))
 
@@ -100,11 +101,12 @@ static const char *animal_program(void)
 /* The job lets an animal out, waits until it has its shape, and says so itself with a second line. */
 static void start_with(uint64_t job, const char *animal, const char *up_fifo, const char *then, int64_t timeout_ms)
 {
-	char shell[2048], env_up[128];
+	char shell[2048], env_up[128], rest[1024];
 
 	snprintf(env_up, sizeof(env_up), "UP=%s", up_fifo);
-	snprintf(shell, sizeof(shell), "exec 5>%s; %s\nread x <$UP; %s", kit_path(&k, "alive"), animal, then);
-	kit_start(&k, &(struct job){.job = job, .shell = shell, .env = ARGV("PATH=/usr/bin:/bin", env_up, animal_program()),
+	snprintf(rest, sizeof(rest), "REST=read x <$UP; %s", then);
+	snprintf(shell, sizeof(shell), "exec 5>%s; %s\neval \"$REST\"", kit_path(&k, "alive"), animal);
+	kit_start(&k, &(struct job){.job = job, .shell = shell, .env = ARGV("PATH=/usr/bin:/bin", env_up, rest, animal_program()),
 				    .timeout_ms = timeout_ms, .grace_ms = 1});
 }
 
@@ -121,6 +123,31 @@ static void expect_nothing_left(const char *animal)
 	ck_assert_msg(n == 0, "survived: %s", animal);
 }
 
+/* Not even as a zombie: no thread of the runner has a child. */
+static void expect_no_children(const char *animal)
+{
+	char path[64];
+	const struct dirent *de;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)k.pid);
+	d = opendir(path);
+	ck_assert_ptr_nonnull(d);
+	while ((de = readdir(d))) {
+		char children[sizeof(path) + sizeof(de->d_name) + 16], first[32] = "";
+		FILE *f;
+
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(children, sizeof(children), "%s/%s/children", path, de->d_name);
+		f = fopen(children, "re");
+		ck_assert_ptr_nonnull(f);
+		ck_assert_msg(!fgets(first, sizeof(first), f), "not reaped: %s: process %s", animal, first);
+		fclose(f);
+	}
+	closedir(d);
+}
+
 START_TEST(nothing_survives_the_end_of_its_job)
 {
 	struct rm_end e;
@@ -130,6 +157,7 @@ START_TEST(nothing_survives_the_end_of_its_job)
 	start(1, zoo[_i], "exit 3");
 	e = kit_end(&k);
 	expect_nothing_left(zoo[_i]);
+	expect_no_children(zoo[_i]);
 	ck_assert_int_eq(e.how, RM_EXIT);
 	ck_assert_int_eq(e.code, 3);
 	ck_assert_int_eq(e.cause, RM_BY_ITSELF);
