@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* jobd.conf: what is read, what is refused and at which line. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "proto/conf.h"
 #include "proto/nearest.h"
+#include "../play.h"
 
 static struct conf conf;
 static struct conf_error err;
@@ -156,8 +156,6 @@ int main(void)
 {
 	Suite *s = suite_create("conf");
 	TCase *t = tcase_create("conf");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_empty_file_gives_the_defaults);
@@ -169,9 +167,5 @@ int main(void)
 	tcase_add_test(t, a_file_is_read);
 	tcase_add_test(t, slips_are_recognised_and_strangers_are_not);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Gaps in files: head and tail stay as they were written, and the gap is where it is said to be. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "gap.h"
+#include "../play.h"
 
 #define MAX 65536
 #define HEAD 32768
@@ -196,8 +196,6 @@ int main(void)
 {
 	Suite *s = suite_create("gap");
 	TCase *tc = tcase_create("gap");
-	SRunner *sr = srunner_create(s);
-	int n;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_is_not_too_much_has_none);
@@ -211,8 +209,5 @@ int main(void)
 	tcase_add_test(tc, holes_of_the_writer_are_no_gap);
 	tcase_add_loop_test(tc, nonsense_that_somebody_wrote_there_is_none, 0, (int)(sizeof(nonsense) / sizeof(*nonsense)));
 	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	n = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return n ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Mailboxes: mail comes in order, and what waits for it is woken, whatever the eventfd says. */
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "mailbox.h"
+#include "../play.h"
 
 static struct mailbox *mb;
 
@@ -109,11 +109,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *sr = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite());
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What a job gets from jobd-runner, and how its end is told. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "runner_kit.h"
+#include "../play.h"
 
 static struct kit k;
 
@@ -375,11 +375,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *r = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return play_suite(suite());
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The hand-over rules on the runner's side: what it keeps, repeats, drops and refuses when jobds come and go. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 
 #include "runner/listen.h"
 #include "runner_kit.h"
+#include "../play.h"
 
 static struct kit k;
 
@@ -614,8 +614,6 @@ int main(void)
 {
 	Suite *s = suite_create("runner: hand-over");
 	TCase *tc = tcase_create("hand-over");
-	SRunner *r;
-	int failed;
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, up, down);
@@ -648,9 +646,5 @@ int main(void)
 	tcase_add_test(tc, term_ends_all_jobs_and_reports_before_it_leaves);
 	tcase_add_test(tc, more_than_the_capacity_are_refused_as_no_attempt);
 	suite_add_tcase(s, tc);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return play_suite(s);
 }

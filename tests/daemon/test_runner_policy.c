@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* As whom jobs run: what the runner refuses to a jobd that was taken over, and that nothing of the runner's own is left in a job. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "runner_kit.h"
+#include "../play.h"
 
 #define JOBD 65533              /* the user of a jobd, as a number; no entry is needed */
 #define NOBODY 65534
@@ -188,8 +188,6 @@ int main(void)
 {
 	Suite *suite = suite_create("runner_policy");
 	TCase *tc = tcase_create("policy");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	tcase_add_checked_fixture(tc, NULL, down);
 	tcase_set_timeout(tc, 60);
@@ -205,8 +203,5 @@ int main(void)
 	tcase_add_test(tc, a_job_has_three_descriptors_a_session_of_its_own_and_no_terminal);
 	tcase_add_test(tc, garbage_costs_only_its_sender_the_connection);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

@@ -3,7 +3,6 @@
  * A zoo of process shapes: nothing of a job runs any more once its end has been told, or once the next runner answers. Every animal
  * holds a FIFO open for writing, so the FIFO is at its end exactly when none is left.
  */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "runner_kit.h"
+#include "../play.h"
 
 #define TIMEOUT_MS 1500
 
@@ -333,17 +333,11 @@ static TCase *cages(void)
 static int run_once(void)
 {
 	Suite *s = suite_create("runner: zoo");
-	SRunner *r;
-	int failed;
 
 	suite_add_tcase(s, zoo_case("with control groups", up_in_cages));
 	suite_add_tcase(s, zoo_case("without control groups", up_without_cages));
 	suite_add_tcase(s, cages());
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed;
+	return play_suite(s);
 }
 
 int main(void)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The server among good clients: what every varlink service does, and replies in the order of the calls. */
-#include <check.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "server_kit.h"
+#include "../play.h"
 
 /* ---- what every varlink service does --------------------------------------------------------------------------------- */
 
@@ -281,13 +281,8 @@ static void add_order(Suite *suite)
 int main(void)
 {
 	Suite *suite = suite_create("server");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	add_service(suite);
 	add_order(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The server and clients that take too much, too long, or too many at once: they are cut off or refused, and others are served. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "server_kit.h"
+#include "../play.h"
 
 /* ---- bounds ----------------------------------------------------------------------------------------------------------- */
 
@@ -353,12 +353,7 @@ static void add_bounds(Suite *suite)
 int main(void)
 {
 	Suite *suite = suite_create("server_bounds");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	add_bounds(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

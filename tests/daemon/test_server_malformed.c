@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The server and what is not a call: after each, another client still gets its answer. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "server_kit.h"
+#include "../play.h"
 
 #define CALL "{\"method\":\"org.test.Echo\",\"parameters\":{\"a\":\"\\u00e9\",\"b\":[1,-2.5e3,null]}}"
 
@@ -195,12 +195,7 @@ static void add_malformed(Suite *suite)
 int main(void)
 {
 	Suite *suite = suite_create("server_malformed");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	add_malformed(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

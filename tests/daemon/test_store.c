@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "store_kit.h"
+#include "../play.h"
 
 static const struct store_job_state odd_state = {
 	.state = JT_SKIPPED, .reason = WHY_UPSTREAM, .goes_on = 1, .fails_run = 1, .cause = 7, .attempts = 3, .n_failed = 2, .n_lost = 1,
@@ -638,14 +639,9 @@ static TCase *others(void)
 int main(void)
 {
 	Suite *suite = suite_create("store");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, runs());
 	suite_add_tcase(suite, jobs());
 	suite_add_tcase(suite, others());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "daemon/store_priv.h"
 #include "store_kit.h"
+#include "../play.h"
 
 #define ROUNDS 100
 #define WINDOW 40
@@ -249,8 +250,6 @@ int main(void)
 {
 	Suite *suite = suite_create("store_crash");
 	TCase *tc = tcase_create("kill");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, kit_setup_folder, kit_teardown);
 	tcase_set_timeout(tc, 120);
@@ -258,8 +257,5 @@ int main(void)
 	tcase_add_test(tc, a_write_that_fails_ends_the_process_and_acknowledges_nothing);
 	tcase_add_test(tc, a_read_that_fails_takes_its_batch_with_it);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

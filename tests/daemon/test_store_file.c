@@ -9,6 +9,7 @@
 
 #include "daemon/store_schema.h"
 #include "store_kit.h"
+#include "../play.h"
 
 /* ---- files as bytes --------------------------------------------------------------------------------------------- */
 
@@ -429,13 +430,8 @@ static TCase *ours(void)
 int main(void)
 {
 	Suite *suite = suite_create("store_file");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, refusals());
 	suite_add_tcase(suite, ours());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

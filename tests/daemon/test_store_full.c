@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "store_kit.h"
+#include "../play.h"
 
 #define SIZE "size=64m"
 static char filler[PATH_MAX + 16];
@@ -303,18 +304,12 @@ static TCase *full(void)
 int main(void)
 {
 	Suite *suite;
-	SRunner *runner;
-	int failed;
 
 	if (!own_mounts()) {
 		printf("SKIP: a small file system can not be mounted: %s\n", strerror(errno));
 		return 77;
 	}
 	suite = suite_create("store_full");
-	runner = srunner_create(suite);
 	suite_add_tcase(suite, full());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

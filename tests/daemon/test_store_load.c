@@ -6,6 +6,7 @@
 
 #include "daemon/store_priv.h"
 #include "store_kit.h"
+#include "../play.h"
 
 /* ---- loads ------------------------------------------------------------------------------------------------------ */
 
@@ -356,12 +357,7 @@ static TCase *all(void)
 int main(void)
 {
 	Suite *suite = suite_create("store_load");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, all());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

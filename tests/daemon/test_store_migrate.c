@@ -17,6 +17,7 @@
 #include "daemon/log.h"
 #include "daemon/store_schema.h"
 #include "store_kit.h"
+#include "../play.h"
 
 #define WRITES_MAX 2000         /* more than a migration makes */
 
@@ -272,8 +273,6 @@ int main(void)
 {
 	Suite *suite = suite_create("store_migrate");
 	TCase *tc = tcase_create("migration");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	log_set_level(LOG_LEVEL_WARN);
 	tcase_add_checked_fixture(tc, kit_setup_folder, kit_teardown);
@@ -283,8 +282,5 @@ int main(void)
 	tcase_add_test(tc, the_start_after_a_killed_migration_is_killed_too);
 	tcase_add_test(tc, without_its_backup_nothing_is_migrated);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

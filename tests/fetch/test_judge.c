@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What is read from headers, and what follows from it: the pure half of jobd-fetch, line by line of the tables in doc/fetch.md. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "fetch/check.h"
 #include "fetch/s3.h"
 #include "fetch/url.h"
+#include "../play.h"
 
 static struct answer a;
 static struct object object;
@@ -293,11 +293,8 @@ int main(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
 		tcase_add_test(t, tests[i]);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	int failed = play_suite(suite);
 	answer_done(&a);
 	object_done(&object);
-	return failed != 0;
+	return failed;
 }

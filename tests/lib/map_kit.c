@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "map_kit.h"
+#include "../play.h"
 
 struct counted {
 	uint64_t number;
@@ -161,9 +162,5 @@ int run_suite(const char *name, const TTest *const *tests, size_t n)
 	for (size_t i = 0; i < n; i++)
 		tcase_add_test(t, tests[i]);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

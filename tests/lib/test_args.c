@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "jobtree_args.h"
-
-#include <check.h>
+#include "../play.h"
 
 extern char **environ;
 
@@ -318,9 +317,5 @@ int main(void)
 		tcase_add_test(c, *tests[i]);
 	tcase_add_loop_test(c, the_kernel_takes_the_largest_batch_and_not_much_more, 0, (int)(N(stacks) * N(lengths)));
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed > 0;
+	return play_suite(s);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Sizes at which recursion, quadratic walks and careless counters show. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobtree.h"
+#include "../play.h"
 
 static struct jt_sched *s;
 static struct jt_changes out;
@@ -152,9 +152,5 @@ int main(void)
 	tcase_add_test(t, a_cycle_is_refused_with_its_names);
 	tcase_add_test(t, bad_paths_are_refused_by_name);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

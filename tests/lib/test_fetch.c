@@ -3,13 +3,13 @@
  * The plan of a fetch, over thousands of seeded lives: streams come and go, parts are halved and taken over, bytes come in any order, processes die.
  * A failure names the seed; `JOBTREE_SEED=n test_fetch` plays that one alone.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crc.h"
 #include "jobtree_fetch.h"
+#include "../play.h"
 
 #define SEEDS 4000
 #define MIB (UINT64_C(1) << 20)
@@ -430,9 +430,5 @@ int main(void)
 	tcase_add_test(t, a_text_that_would_forge_a_line_is_not_written);
 	tcase_add_test(t, the_crcs_have_their_published_check_values);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return play_suite(suite);
 }

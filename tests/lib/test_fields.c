@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* JSON to structs by tables: what is taken, and the exact words in which the rest is refused. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "proto/base64.h"
 #include "proto/fields.h"
 #include "proto/quote.h"
+#include "../play.h"
 
 struct inner {
 	int64_t depth;
@@ -276,8 +276,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fields");
 	TCase *tc = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, values_arrive_in_their_places);
@@ -295,8 +293,5 @@ int main(void)
 	tcase_add_test(tc, base64_goes_there_and_back);
 	tcase_add_test(tc, base64_takes_one_spelling_only);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

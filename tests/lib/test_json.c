@@ -7,12 +7,12 @@
  *
  * A case is a value; it is tried as a member, as an element, and with blanks around it.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/varlink.h"
+#include "../play.h"
 
 struct text { const char *s; size_t n; };
 #define T(s) { s, sizeof(s) - 1 }
@@ -205,8 +205,6 @@ int main(void)
 {
 	Suite *suite = suite_create("json");
 	TCase *tc = tcase_create("json");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	tcase_add_loop_test(tc, what_every_parser_takes_is_taken_and_stays_the_same, 0, N_PLACES);
 	tcase_add_loop_test(tc, what_no_parser_may_take_is_refused, 0, N_PLACES);
@@ -215,8 +213,5 @@ int main(void)
 	tcase_add_test(tc, nesting_has_a_limit_and_costs_no_stack);
 	tcase_add_test(tc, every_byte_alone_in_a_string_is_escaped_valid_or_refused);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

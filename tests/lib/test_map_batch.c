@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "jobtree_map.h"
-
-#include <check.h>
+#include "../play.h"
 
 /* Words, then `end`. "..." is -EAGAIN. */
 struct words {
@@ -215,9 +214,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
 		tcase_add_test(t, *tests[i]);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The window and the course of a map as plain calculations: places, reorder, backoffs, and which status follows. */
-#include <check.h>
 #include <errno.h>
 
 #include "map.h"
+#include "../play.h"
 
 static struct jti_window w;
 static struct jti_course course;
@@ -159,9 +159,5 @@ int main(void)
 	tcase_add_test(t, a_drain_may_become_a_stop_and_a_stop_stays_what_it_is);
 	tcase_add_test(t, zero_means_what_most_want);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

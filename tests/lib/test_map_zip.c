@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "jobtree_map.h"
-
-#include <check.h>
+#include "../play.h"
 
 /* A source of 1 ... n. Says -EAGAIN once before item `again`, and ends with `end`. */
 struct row {
@@ -191,9 +190,5 @@ int main(void)
 	tcase_add_test(t, closing_in_the_middle_of_a_tuple_releases_its_parts);
 	tcase_add_test(t, wrong_calls_are_refused_and_close_the_sources);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

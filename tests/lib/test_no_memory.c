@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The n-th allocation fails, for every n: each call says JT_ENOMEM, nothing leaks, and what follows a second try is the same. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobtree.h"
 #include "jobtree_fetch.h"
 #include "jobtree_map.h"
+#include "../play.h"
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -226,9 +226,5 @@ int main(void)
 	tcase_add_test(t, every_allocation_of_a_map_may_fail);
 	tcase_add_test(t, every_allocation_of_a_fetch_may_fail);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

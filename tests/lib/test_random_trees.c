@@ -2,13 +2,13 @@
 /*
  * Seeded random trees against the oracle. A failure names the seed; `JOBTREE_SEED=n test_random_trees` plays that one alone.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobtree.h"
 #include "oracle.h"
+#include "../play.h"
 
 #define SEEDS 4000              /* for each of the eight stories */
 #define SEEDS_SOAK 125000
@@ -448,9 +448,5 @@ int main(void)
 	tcase_add_test(t, a_stream_runs_what_is_added);
 	tcase_add_test(t, a_stream_obeys_after_and_when);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The codec between jobd and jobd-runner: what goes in comes out, and nothing else gets through. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "proto/runner_msg.h"
+#include "../play.h"
 
 #define HEADER 8
 
@@ -335,8 +335,6 @@ int main(void)
 {
 	Suite *s = suite_create("runner messages");
 	TCase *tc = tcase_create("codec");
-	SRunner *r;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, up, down);
@@ -353,9 +351,5 @@ int main(void)
 	tcase_add_test(tc, counts_that_do_not_fit_their_strings_are_malformed);
 	tcase_add_test(tc, the_other_side_gone_is_no_signal_but_an_error);
 	suite_add_tcase(s, tc);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return play_suite(s);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Specifications: every option, good and bad, with the words in which it is refused; what merges and what replaces; content hashes. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/arena.h"
 #include "proto/spec.h"
+#include "../play.h"
 
 static struct arena arena;
 static struct spec_run run;
@@ -747,15 +747,10 @@ int main(void)
 {
 	Suite *suite = suite_create("spec");
 	TCase *tc = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	add_job_tests(tc);
 	add_run_tests(tc);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }

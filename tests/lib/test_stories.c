@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Plays the stories of the scheduler: what doc/semantics.md promises, a claim a test. */
 #include "story_kit.h"
+#include "../play.h"
 
 int main(void)
 {
@@ -15,9 +16,5 @@ int main(void)
 	suite_add_tcase(suite, stories_of_retry());
 	suite_add_tcase(suite, stories_of_restarts());
 	suite_add_tcase(suite, stories_of_looking());
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The executors: inline and with threads. */
-#include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobtree.h"
+#include "../play.h"
 
 static const char *const tree[] = { "a", "a/x", "a/y", "a/~/prune", "b", "b/x" };
 #define N (sizeof(tree) / sizeof(*tree))
@@ -103,9 +103,5 @@ int main(void)
 	tcase_add_test(t, a_request_to_cancel_ends_the_run);
 	tcase_add_test(t, inline_gives_path_order);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return play_suite(suite);
 }

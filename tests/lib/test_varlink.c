@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages: what is parsed and what is not; and the client's connection against a peer that the test plays itself. */
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/varlink.h"
+#include "../play.h"
 
 static const char *parse(const char *text, size_t len)
 {
@@ -302,8 +302,6 @@ int main(void)
 {
 	Suite *suite = suite_create("varlink");
 	TCase *messages = tcase_create("messages"), *connection = tcase_create("connection");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
 
 	tcase_add_test(messages, what_is_not_strict_json_is_refused);
 	tcase_add_test(messages, every_truncation_is_refused);
@@ -320,8 +318,5 @@ int main(void)
 	tcase_add_test(connection, nobody_at_the_path_is_told_with_the_path);
 	suite_add_tcase(suite, messages);
 	suite_add_tcase(suite, connection);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed != 0;
+	return play_suite(suite);
 }
