@@ -1,100 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Specifications: every option, good and bad, with the words in which it is refused; what merges and what replaces; content hashes. */
+/* Specifications of jobs and runs: every option, good and bad, with the words in which it is refused; what merges and what replaces. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/arena.h"
-#include "proto/spec.h"
-#include "../play.h"
-
-static struct arena arena;
-static struct spec_run run;
-static struct spec_job job;
-static struct spec_error err;
-
-static json_t *parse(const char *text)
-{
-	json_error_t jerr;
-	json_t *v = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &jerr);
-
-	ck_assert_msg(v != NULL, "%s: %s", text, jerr.text);
-	return v;
-}
-
-static int read_run(const char *text)
-{
-	json_t *obj = text ? parse(text) : NULL;
-	int rc = spec_run_read(obj, &arena, &run, &err);
-
-	json_decref(obj);
-	return rc;
-}
-
-static int read_job(const char *text)
-{
-	json_t *obj = parse(text);
-	int rc = spec_job_read(obj, &run, &arena, &job, &err);
-
-	json_decref(obj);
-	return rc;
-}
-
-static void given_run(const char *text)
-{
-	ck_assert_msg(read_run(text) == 0, "%s", err.text);
-}
-
-static void given_job(const char *text)
-{
-	ck_assert_msg(read_job(text) == 0, "%s: %s", text, err.text);
-}
-
-static void refused_job(const char *text, const char *field, const char *words)
-{
-	memset(&err, 0, sizeof(err));
-	ck_assert_msg(read_job(text) == -1, "%s was taken", text);
-	ck_assert_str_eq(err.text, words);
-	ck_assert_str_eq(err.field, field);
-	ck_assert_int_ne(err.code, JT_OK);
-}
-
-/* The job "a" with a command and these members. */
-static void with(const char *members)
-{
-	char text[1024];
-
-	ck_assert_int_lt(snprintf(text, sizeof(text), "{\"path\":\"a\",\"shell\":\"true\",%s}", members), (int)sizeof(text));
-	given_job(text);
-}
-
-static void refused_with(const char *members, const char *field, const char *words)
-{
-	char text[1024], due[1024];
-
-	ck_assert_int_lt(snprintf(text, sizeof(text), "{\"path\":\"a\",\"shell\":\"true\",%s}", members), (int)sizeof(text));
-	ck_assert_int_lt(snprintf(due, sizeof(due), "job \"a\": %s", words), (int)sizeof(due));
-	refused_job(text, field, due);
-}
-
-static void refused_run(const char *text, const char *field, const char *words)
-{
-	memset(&err, 0, sizeof(err));
-	ck_assert_msg(read_run(text) == -1, "%s was taken", text);
-	ck_assert_str_eq(err.text, words);
-	ck_assert_str_eq(err.field, field);
-}
-
-static void setup(void)
-{
-	arena_init(&arena);
-	given_run(NULL);
-}
-
-static void teardown(void)
-{
-	arena_done(&arena);
-}
+#include "spec_kit.h"
 
 /* ---- a job ------------------------------------------------------------------------------------------------------------ */
 
@@ -195,130 +105,6 @@ START_TEST(a_command_is_one_of_four)
 }
 END_TEST
 
-/* ---- fetch ------------------------------------------------------------------------------------------------------------- */
-
-#define URL "\"url\":\"https://user:secret@example.org/o?sig=secret\""
-#define GOOD URL ",\"output\":\"o\""
-
-static const char *fetch_with(const char *members)
-{
-	static char text[2048];
-
-	ck_assert_int_lt(snprintf(text, sizeof(text), "{\"path\":\"a\",\"fetch\":{%s}}", members), (int)sizeof(text));
-	return text;
-}
-
-static void add_word(void *arg, const char *name, const char *value)
-{
-	char *words = arg;
-
-	strcat(strcat(words, " "), name);
-	if (value)
-		strcat(strcat(words, "="), value);
-}
-
-static const char *fetch_options(void)
-{
-	static char words[2048];
-
-	words[0] = '\0';
-	ck_assert(job.kind == SPEC_FETCH);
-	spec_fetch_options(job.fetch, add_word, words);
-	return words;
-}
-
-START_TEST(a_fetch_has_its_options)
-{
-	given_job(fetch_with(GOOD));
-	ck_assert(job.kind == SPEC_FETCH && !job.argv && job.argc == 0 && !job.shell);
-	ck_assert_str_eq(job.fetch->url, "https://user:secret@example.org/o?sig=secret");
-	ck_assert_str_eq(job.fetch->output, "o");
-	ck_assert(job.fetch->streams == 8 && job.fetch->min_part == 8 << 20 && job.fetch->tries == 15 && job.fetch->at == -1);
-	given_job(fetch_with(URL ",\"into\":\"disk\",\"range\":\"0-99\",\"at\":\"1M\",\"streams\":64,\"stall-timeout-s\":0.5"));
-	ck_assert(job.fetch->at == 1 << 20 && job.fetch->streams == 64 && job.fetch->stall_timeout == 500);
-	given_job(fetch_with("\"url\":\"HTTP://[::1]:8080/\",\"output\":\"o\""));
-	given_job(fetch_with("\"url\":\"s3://bucket/a key with blanks\",\"output\":\"o\""));
-}
-END_TEST
-
-START_TEST(a_fetch_hands_over_what_is_not_so_by_itself)
-{
-	given_job(fetch_with(GOOD ",\"streams\":8,\"min_part\":\"8M\",\"tries\":15,\"alloc\":\"fall\",\"durable\":false,\"stall_timeout_s\":30"));
-	ck_assert_str_eq(fetch_options(), " output=o");
-	given_job(fetch_with(GOOD ",\"streams\":4,\"deadline_s\":1.5,\"min_part\":\"64K\",\"no_clobber\":true,\"alloc\":\"none\","
-			     "\"checksum\":\"md5:d41d8cd98f00b204e9800998ecf8427e\""));
-	ck_assert_str_eq(fetch_options(), " output=o streams=4 min-part=65536 deadline=1.500 no-clobber alloc=none"
-			 " checksum=md5:d41d8cd98f00b204e9800998ecf8427e");
-}
-END_TEST
-
-static void refused_fetch(const char *members, const char *field, const char *words)
-{
-	char due[1024];
-
-	ck_assert_int_lt(snprintf(due, sizeof(due), "job \"a\": %s", words), (int)sizeof(due));
-	refused_job(fetch_with(members), field, due);
-}
-
-START_TEST(bad_fetches_are_refused_by_name)
-{
-	refused_fetch("", "fetch.url", "fetch needs a url");
-	refused_fetch(URL, "fetch.output", "fetch needs one target: output, or into with range and at");
-	refused_fetch(URL ",\"output\":\"-\"", "fetch.output", "fetch.output must be a file: the standard output of a fetch is its record");
-	refused_fetch(URL ",\"into\":\"x\"", "fetch.into", "fetch.into needs range, what to fetch, and at, where to write it");
-	refused_fetch(GOOD ",\"at\":0", "fetch.at", "fetch.at belongs to into");
-	refused_fetch(GOOD ",\"if_changed\":true,\"range\":\"0-1\"", "fetch.if_changed",
-		      "fetch.if_changed compares whole objects; it cannot go with range");
-	refused_fetch(GOOD ",\"range\":\"9-1\"", "fetch.range",
-		      "fetch.range must be \"FIRST-LAST\", two offsets of bytes, the last included, got \"9-1\"");
-	refused_fetch(GOOD ",\"streams\":65", "fetch.streams", "fetch.streams must be 1..64, got 65");
-	refused_fetch(GOOD ",\"min_part\":1", "fetch.min_part", "fetch.min_part must be at least 4096, got 1");
-	refused_fetch(GOOD ",\"limit_rate\":\"5T\"", "fetch.limit_rate",
-		      "fetch.limit_rate must be a number of bytes, or one with K, M or G in a string, got \"5T\"");
-	refused_fetch(GOOD ",\"heartbeat_s\":0", "fetch.heartbeat_s", "fetch.heartbeat_s must be more than 0 seconds");
-	refused_fetch(GOOD ",\"checksum\":[\"md5:12\"]", "fetch.checksum",
-		      "fetch.checksum must be ALGORITHM:HEX, with all digits of an md5, sha1, sha256 or sha512, or a list of such");
-	refused_fetch(GOOD ",\"alloc\":\"x\"", "fetch.alloc", "fetch.alloc must be \"fall\", \"sparse\" or \"none\", got \"x\"");
-	refused_fetch(GOOD ",\"stream\":1", "fetch.stream", "unknown field \"fetch.stream\"; did you mean \"streams\"?");
-	refused_job("{\"path\":\"a\",\"stdin\":{\"text\":\"x\"},\"fetch\":{" GOOD "}}", "stdin",
-		    "job \"a\": stdin is not for a fetch, which reads nothing from it");
-}
-END_TEST
-
-START_TEST(no_refusal_quotes_a_url)
-{
-	static const char *const urls[] = {
-		"\"ftp://u:secret@host/\"", "\"http://\"", "\"https:///secret\"", "\"s3://\"", "\"http://host/a secret\"", "\"http://host/\\nsecret\"",
-		"\"http://host/\\u0000secret\"", "[\"secret\"]", "7", "\"\"",
-	};
-
-	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
-		char members[256];
-
-		snprintf(members, sizeof(members), "\"url\":%s,\"output\":\"o\"", urls[i]);
-		ck_assert_msg(read_job(fetch_with(members)) == -1, "%s was taken", urls[i]);
-		ck_assert_str_eq(err.field, "fetch.url");
-		ck_assert_ptr_null(strstr(err.text, "secret"));
-	}
-	ck_assert_int_eq(read_job("{\"path\":\"a\",\"fetch\":\"http://u:secret@host/\"}"), -1);
-	ck_assert_str_eq(err.text, "job \"a\": fetch must be an object: {url: ..., output: ...}");
-}
-END_TEST
-
-START_TEST(a_fetch_is_laid_over_that_of_the_defaults)
-{
-	given_run("{\"defaults\":{\"fetch\":{\"streams\":4,\"header_file\":\"h\"}}}");
-	given_job(fetch_with(GOOD ",\"header_file\":\"mine\""));
-	ck_assert_str_eq(fetch_options(), " output=o header-file=mine streams=4");
-	given_job("{\"path\":\"a\",\"argv\":[\"x\"]}");
-	ck_assert(job.kind == SPEC_ARGV);
-	refused_job("{\"path\":\"a\"}", "fetch.url", "job \"a\": fetch needs a url");
-	given_run("{\"defaults\":{\"shell\":\"true\"}}");
-	given_job(fetch_with(GOOD));
-	ck_assert(job.kind == SPEC_FETCH && !job.shell);
-}
-END_TEST
-
 START_TEST(bad_options_are_refused_by_name)
 {
 	refused_with("\"cwd\":\"tmp\"", "cwd", "cwd must be an absolute path, got \"tmp\"");
@@ -380,15 +166,6 @@ START_TEST(paths_follow_the_rules_of_the_tree)
 	refused_job("\"true\"", "", "a job must be an object, got \"true\"");
 }
 END_TEST
-
-static char *big_job(const char *field_head, size_t n, const char *tail)
-{
-	char *text = malloc(strlen(field_head) + n + strlen(tail) + 1), *to = stpcpy(text, field_head);
-
-	memset(to, 'x', n);
-	memcpy(to + n, tail, strlen(tail) + 1);
-	return text;
-}
 
 START_TEST(what_exec_would_refuse_is_refused_before)
 {
@@ -543,142 +320,6 @@ START_TEST(defaults_overrule_what_the_run_says_for_its_jobs)
 }
 END_TEST
 
-/* ---- the stored form --------------------------------------------------------------------------------------------------- */
-
-static char *text_of(const char *job_text, size_t *len)
-{
-	json_t *obj = parse(job_text);
-	char *text = spec_job_text(obj, len);
-
-	ck_assert_ptr_nonnull(text);
-	ck_assert_uint_eq(strlen(text), *len);
-	json_decref(obj);
-	return text;
-}
-
-START_TEST(a_stored_job_is_the_job_without_its_path)
-{
-	static const char full[] = "{ \"path\" : \"a\", \"argv\" : [ \"x\", \"q\\\"\\n\\u00e9\" ], \"cwd\":null, \"retry\":{\"max\": 2},"
-				   " \"timeout-s\": 1.5, \"after\": [], \"env\": {} }";
-	size_t len;
-	char *text = text_of(full, &len);
-
-	ck_assert_str_eq(text, "{\"argv\":[\"x\",\"q\\\"\\n\u00e9\"],\"retry\":{\"max\":2},\"timeout-s\":1.5,\"after\":[],\"env\":{}}");
-	ck_assert_int_eq(spec_job_parse(text, len, &run, &arena, &job, &err), 0);
-	ck_assert(!job.path && job.argc == 2 && job.retry.max == 2 && job.timeout_ms == 1500);
-	ck_assert_str_eq(job.argv[1], "q\"\n\u00e9");
-	free(text);
-	text = text_of("{\"path\":\"a\"}", &len);
-	ck_assert_str_eq(text, "{}");
-	ck_assert_int_eq(spec_job_parse(text, len, &run, &arena, &job, &err), -1);
-	free(text);
-	ck_assert_int_eq(spec_job_parse("{", 1, &run, &arena, &job, &err), -1);
-}
-END_TEST
-
-START_TEST(large_stored_jobs_come_back)
-{
-	char *full = big_job("{\"path\":\"a\",\"argv\":[\"x\",\"\\n", SPEC_STRING_MAX - 1, "\"],\"env\":{\"A\":\"\\t\"}}"), *text;
-	size_t len;
-
-	text = text_of(full, &len);
-	ck_assert_int_eq(spec_job_parse(text, len, &run, &arena, &job, &err), 0);
-	ck_assert_uint_eq(strlen(job.argv[1]), SPEC_STRING_MAX);
-	free(text);
-	free(full);
-}
-END_TEST
-
-/* ---- content ----------------------------------------------------------------------------------------------------------- */
-
-/* Of a run and up to three jobs. */
-static struct spec_hash content(const char *options, const char *a, const char *b, const char *c)
-{
-	const char *jobs[] = { a, b, c };
-	struct spec_hash h = { 0 };
-
-	given_run(options);
-	spec_hash_run(&run, &h);
-	for (int i = 0; i < 3 && jobs[i]; i++) {
-		given_job(jobs[i]);
-		spec_hash_job(&run, &job, &h);
-	}
-	return h;
-}
-
-#define FETCH(members) "{\"path\":\"a\",\"fetch\":{" GOOD members "}}"
-#define SAME(x, y) do { struct spec_hash p = x, q = y; ck_assert(p.lo == q.lo && p.hi == q.hi); } while (0)
-#define DIFFER(x, y) do { struct spec_hash p = x, q = y; ck_assert(p.lo != q.lo || p.hi != q.hi); } while (0)
-#define A "{\"path\":\"a\",\"shell\":\"x\"}"
-#define B "{\"path\":\"b\",\"argv\":[\"x\",\"y\"],\"env\":{\"P\":\"1\",\"Q\":\"2\"},\"timeout_s\":1}"
-#define C "{\"path\":\"c\",\"shell\":\"x\",\"after\":[\"a\",\"b\"]}"
-
-START_TEST(order_and_spelling_are_no_content)
-{
-	SAME(content(NULL, A, B, C), content("{}", C, A, B));
-	SAME(content(NULL, B, NULL, NULL),
-	     content(NULL, "{\"timeout-s\":1.0, \"env\":{\"Q\":\"2\",\"P\":\"1\"}, \"argv\":[\"x\",\"y\"],\"path\":\"b\",\"cwd\":null}",
-		     NULL, NULL));
-	SAME(content(NULL, C, NULL, NULL), content(NULL, "{\"after\":[\"b\",\"a\"],\"path\":\"c\",\"shell\":\"x\"}", NULL, NULL));
-	SAME(content("{\"labels\":{\"a\":\"1\",\"b\":\"2\"}}", A, NULL, NULL),
-	     content("{\"labels\":{\"b\":\"2\",\"a\":\"1\"}}", A, NULL, NULL));
-	SAME(content(NULL, "{\"path\":\"a\",\"argv\":[\"x\"]}", NULL, NULL), content(NULL, "{\"path\":\"a\",\"argv_b64\":[\"eA==\"]}",
-		     NULL, NULL));
-}
-END_TEST
-
-START_TEST(content_is_taken_after_defaults)
-{
-	SAME(content("{\"defaults\":{\"timeout_s\":1,\"env\":{\"P\":\"1\"}}}",
-		     "{\"path\":\"b\",\"argv\":[\"x\",\"y\"],\"env\":{\"Q\":\"2\"}}", NULL, NULL),
-	     content(NULL, B, NULL, NULL));
-	SAME(content("{\"env\":{\"P\":\"1\",\"Q\":\"2\"},\"on_error\":\"warn\"}", A, NULL, NULL),
-	     content(NULL, "{\"path\":\"a\",\"shell\":\"x\",\"env\":{\"Q\":\"2\",\"P\":\"1\"},\"on_error\":\"warn\"}", NULL, NULL));
-	SAME(content("{\"barrier\":\"~\",\"order\":\"path\",\"interval_s\":0}", A, NULL, NULL), content(NULL, A, NULL, NULL));
-	SAME(content(NULL, "{\"path\":\"a\",\"shell\":\"x\",\"grace_s\":10,\"success_exit\":[0],\"retry\":{\"max\":0}}", NULL, NULL),
-	     content(NULL, A, NULL, NULL));
-	SAME(content("{\"defaults\":{\"fetch\":{\"streams\":4}}}", FETCH(""), NULL, NULL), content(NULL, FETCH(",\"streams\":4"), NULL, NULL));
-	SAME(content("{\"defaults\":{\"fetch\":{\"streams\":4}}}", A, NULL, NULL), content(NULL, A, NULL, NULL));
-	SAME(content(NULL, FETCH(",\"min_part\":\"8M\",\"tries\":15"), NULL, NULL), content(NULL, FETCH(""), NULL, NULL));
-	DIFFER(content(NULL, FETCH(",\"tries\":16"), NULL, NULL), content(NULL, FETCH(""), NULL, NULL));
-	DIFFER(content(NULL, "{\"path\":\"a\",\"fetch\":{\"url\":\"https://example.org/o\",\"output\":\"o\"}}", NULL, NULL), content(NULL, FETCH(""), NULL, NULL));
-	SAME(content("{\"key\":\"one\"}", A, NULL, NULL), content("{\"key\":\"two\"}", A, NULL, NULL));
-}
-END_TEST
-
-START_TEST(every_option_is_content)
-{
-	static const char *const members[] = {
-		"\"cwd\":\"/\"", "\"env\":{\"A\":\"B\"}", "\"env\":{\"B\":\"A\"}", "\"env\":{\"AB\":\"\"}", "\"stdin\":{\"file\":\"f\"}",
-		"\"stdin\":{\"text\":\"f\"}", "\"user\":\"f\"", "\"group\":\"f\"", "\"umask\":\"022\"", "\"nice\":1", "\"timeout_s\":1",
-		"\"grace_s\":1", "\"retry\":{\"max\":1}", "\"retry\":{\"min_s\":0.1}", "\"retry\":{\"cap_s\":1}", "\"retry\":{\"max_s\":1}",
-		"\"retry\":{\"base\":1}", "\"retry\":{\"elapsed_s\":1}", "\"retry\":{\"on\":[\"exit\"]}", "\"retry\":{\"on_exit\":[1]}",
-		"\"retry\":{\"not_on_exit\":[1]}", "\"success_exit\":[1]", "\"skip_exit\":[1]", "\"on_error\":\"warn\"", "\"on_lost\":\"fail\"",
-		"\"lost_max\":1", "\"after\":[\"z\"]", "\"when\":\"failure\"", "\"priority\":1", "\"duration_s\":1", "\"labels\":{\"A\":\"B\"}",
-		"\"priority\":2", "\"env_inherit\":[\"A\"]",
-	};
-	enum { N = sizeof(members) / sizeof(*members) };
-	struct spec_hash h[N + 1];
-	char text[200];
-
-	for (size_t i = 0; i <= N; i++) {
-		(void)snprintf(text, sizeof(text), "{\"path\":\"a\",\"shell\":\"x\"%s%s}", i < N ? "," : "", i < N ? members[i] : "");
-		h[i] = content(NULL, text, NULL, NULL);
-		for (size_t k = 0; k < i; k++)
-			ck_assert_msg(memcmp(&h[i], &h[k], sizeof(h[i])), "%s", text);
-	}
-	DIFFER(content("{\"name\":\"n\"}", A, NULL, NULL), content(NULL, A, NULL, NULL));
-	DIFFER(content("{\"workers\":1}", A, NULL, NULL), content("{\"workers\":2}", A, NULL, NULL));
-	DIFFER(content("{\"interval_s\":1}", A, NULL, NULL), content("{\"period_s\":1}", A, NULL, NULL));
-	DIFFER(content(NULL, A, NULL, NULL), content(NULL, "{\"path\":\"b\",\"shell\":\"x\"}", NULL, NULL));
-	DIFFER(content(NULL, A, B, NULL), content(NULL, A, NULL, NULL));
-	DIFFER(content(NULL, A, A, NULL), content(NULL, B, B, NULL));
-	DIFFER(content(NULL, "{\"path\":\"a\",\"argv\":[\"x\",\"y\"]}", NULL, NULL),
-	       content(NULL, "{\"path\":\"a\",\"argv\":[\"xy\"]}", NULL, NULL));
-	DIFFER(content(NULL, "{\"path\":\"a\",\"argv\":[\"x\"]}", NULL, NULL), content(NULL, A, NULL, NULL));
-}
-END_TEST
-
 /* ---- whatever comes ---------------------------------------------------------------------------------------------------- */
 
 /* Bytes of a good job changed at random: taken or refused with a text, and nothing else. */
@@ -709,48 +350,16 @@ START_TEST(mangled_jobs_harm_nobody)
 }
 END_TEST
 
-static void add_job_tests(TCase *tc)
-{
-	tcase_add_test(tc, a_job_starts_from_the_defaults_of_the_book);
-	tcase_add_test(tc, every_option_arrives);
-	tcase_add_test(tc, names_of_choices_are_those_of_the_book);
-	tcase_add_test(tc, a_command_is_one_of_four);
-	tcase_add_test(tc, a_fetch_has_its_options);
-	tcase_add_test(tc, a_fetch_hands_over_what_is_not_so_by_itself);
-	tcase_add_test(tc, bad_fetches_are_refused_by_name);
-	tcase_add_test(tc, no_refusal_quotes_a_url);
-	tcase_add_test(tc, a_fetch_is_laid_over_that_of_the_defaults);
-	tcase_add_test(tc, bad_options_are_refused_by_name);
-	tcase_add_test(tc, paths_follow_the_rules_of_the_tree);
-	tcase_add_test(tc, what_exec_would_refuse_is_refused_before);
-	tcase_add_test(tc, argv_and_env_together_are_bounded);
-	tcase_add_test(tc, labels_are_bounded_with_those_of_the_defaults);
-}
-
-static void add_run_tests(TCase *tc)
-{
-	tcase_add_test(tc, a_run_has_its_options);
-	tcase_add_test(tc, bad_options_of_a_run_are_refused_by_name);
-	tcase_add_test(tc, env_labels_and_retry_merge_key_by_key);
-	tcase_add_test(tc, bounds_of_retries_are_put_in_order_last);
-	tcase_add_test(tc, everything_else_is_replaced);
-	tcase_add_test(tc, defaults_overrule_what_the_run_says_for_its_jobs);
-	tcase_add_test(tc, a_stored_job_is_the_job_without_its_path);
-	tcase_add_test(tc, large_stored_jobs_come_back);
-	tcase_add_test(tc, order_and_spelling_are_no_content);
-	tcase_add_test(tc, content_is_taken_after_defaults);
-	tcase_add_test(tc, every_option_is_content);
-	tcase_add_test(tc, mangled_jobs_harm_nobody);
-}
-
 int main(void)
 {
-	Suite *suite = suite_create("spec");
-	TCase *tc = tcase_create("all");
+	const TTest *const tests[] = {
+		a_job_starts_from_the_defaults_of_the_book, every_option_arrives, names_of_choices_are_those_of_the_book,
+		a_command_is_one_of_four, bad_options_are_refused_by_name, paths_follow_the_rules_of_the_tree,
+		what_exec_would_refuse_is_refused_before, argv_and_env_together_are_bounded, labels_are_bounded_with_those_of_the_defaults,
+		a_run_has_its_options, bad_options_of_a_run_are_refused_by_name, env_labels_and_retry_merge_key_by_key,
+		bounds_of_retries_are_put_in_order_last, everything_else_is_replaced, defaults_overrule_what_the_run_says_for_its_jobs,
+		mangled_jobs_harm_nobody,
+	};
 
-	tcase_add_checked_fixture(tc, setup, teardown);
-	add_job_tests(tc);
-	add_run_tests(tc);
-	suite_add_tcase(suite, tc);
-	return play_suite(suite);
+	return spec_suite("spec", tests, sizeof(tests) / sizeof(*tests));
 }
