@@ -15,7 +15,8 @@
  *
  * Errors. A commit that fails for want of space is rolled back; the ballast is released (store_space.c), and it is executed again: at once,
  * then every 250 ms until it succeeds. store_trouble tells, until there is room for a ballast again. While even that does not help,
- * writes queue up in order; queries but ST_LOAD_JOBS are answered out of their turn, from what is committed.
+ * writes queue up in order; queries are answered out of their turn, from what is committed, but for ST_LOAD_JOBS, ST_FIND_ITEMS
+ * and ST_LOAD_ITEMS.
  * Any other failure of a write or fsync ends the process, with a line in the log: nothing is acknowledged, and the start recovers.
  * An fsync is never repeated. So does a breach of a rule of the tables (a number or a key used twice): a mistake of our own.
  *
@@ -117,12 +118,27 @@ struct store_new_job {                  /* strings borrowed from the op's arena 
 	uint8_t when;
 };
 
+/*
+ * An item of a map: a run of a stream with `map` in its options, whose jobs are places for items, one after the other. `id` is the place; its
+ * attempts go on counting, and those of the item are base + 1 .. last. The row of the place, its specification and state, is that of
+ * the item that is, or was last, in it.
+ */
+#define STORE_ITEM_KEY 16
+struct store_item {
+	uint32_t run;
+	uint64_t tag;                   /* from 1 on, below 2^63; not used twice in a run */
+	uint64_t seq, id;
+	uint32_t base, last;            /* last: known once it is delivered */
+	bool delivered, has_key;
+	unsigned char key[STORE_ITEM_KEY];      /* at most one item of a run has it */
+};
+
 enum store_kind {
 	ST_RUN_NEW,             /* in: run */
 	ST_RUN_SET,             /* in: run (all but name, uid, gid, options; key with hash only if not
 				 * NULL: those of a bulk are known at its seal). To a final state: behind the ends
 				 * of its jobs, for it bounds the search for the run's events */
-	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts and events. Gone at once, and the key free; the space
+	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts, items and events. Gone at once, and the key free; the space
 				 * comes back later, in slices, also after a restart */
 	ST_JOBS_NEW,            /* in: id of the first, jobs (in the arena), n_jobs (all WAITING) */
 	ST_SEALED_DIR,          /* in: run.run, path: a directory of a stream is sealed */
@@ -134,12 +150,21 @@ enum store_kind {
 	ST_EVENT,               /* in: event alone */
 	ST_RUNNER_NEW,          /* in: runner_id, boot_id; out: n = its number (an old one if known) */
 	ST_SETTING,             /* in: path = name, text = value */
+	ST_ITEM_NEW,            /* in: item (last, delivered: not looked at), jobs (1, in the arena), n_jobs 1: the row of the place item.id is
+				 * made, or replaced; it waits, with item.base attempts. An item that had the same key is forgotten
+				 * with its attempts */
+	ST_ITEM_TAKEN,          /* in: item (run; tag and seq: new), n = the tag until now; one that is not there: nothing */
+	ST_ITEMS_DELIVERED,     /* in: items (run, tag, id, base, last), n_items; of each, delivered: the item and its attempts are kept, and it is
+				 * marked; else they are deleted */
 	/* queries */
 	ST_GET_ROWS,            /* in: ids, n_ids; out: rows (n_ids); a job that is not there looks like one that waits */
 	ST_GET_JOB,             /* in: id; out: rows (1), text = spec, attempts, n_attempts (without outputs); rows NULL: no such job */
 	ST_GET_OUTPUT,          /* in: id, attempt.attempt; out: attempts (1, with outputs), n_attempts 0 if there is none */
 	ST_GET_EVENTS,          /* in: since, run.run (0: all), limit; out: events, n_events (seq > since, ascending) */
 	ST_LOAD_JOBS,           /* in: run.run; row() is called for each job, on the store's thread, in index order; sealed directories then by dir() */
+	ST_FIND_ITEMS,          /* in: run.run, items (key), n_items; out: items, tag 0 where no item has the key. How one stands: the last
+				 * attempt (ST_GET_OUTPUT) if it is delivered, else the state of its place */
+	ST_LOAD_ITEMS,          /* in: run.run; out: items, n_items: those not delivered, by tag; n = the highest tag of the run, 0: none */
 	ST_BACKUP,              /* in: path; out: error. Written beside it and renamed: replaces a file only by a whole one. What was posted
 				 * before it is in it. Made in slices between the commits: comes back when it is there, behind others
 				 * that were posted later; one at a time */
@@ -174,6 +199,7 @@ struct store_op {
 	struct store_job_state job;
 	struct store_attempt attempt;
 	struct store_run run;
+	struct store_item item;
 	struct arena arena;             /* freed with the op */
 	size_t bytes;                   /* roughly what it adds to the database, if that is much: see store_has_room */
 	struct store_new_job *jobs;  size_t n_jobs;
@@ -183,6 +209,7 @@ struct store_op {
 	struct store_row *rows;
 	struct store_attempt *attempts;  size_t n_attempts;
 	struct store_event *events;  size_t n_events;
+	struct store_item *items;  size_t n_items;
 	uint64_t since;  size_t limit;
 	void (*row)(struct store_op *op, const struct store_load_row *row);
 	void (*dir)(struct store_op *op, const char *path);
@@ -216,6 +243,8 @@ int store_load_heads(struct store *st, struct store_heads *ret, struct store_err
 int store_load_runs(struct store *st, void (*fn)(void *arg, struct store_run *run), void *arg, struct store_error *err);
 /* The same as ST_LOAD_JOBS, now. op->row, op->dir, op->run.run. */
 int store_load_jobs(struct store *st, struct store_op *op, struct store_error *err);
+/* The items of a run that are not delivered, by tag. *item is borrowed for the call. */
+int store_load_items(struct store *st, uint32_t run, void (*fn)(void *arg, const struct store_item *item), void *arg, struct store_error *err);
 /* The strings are borrowed for the call. */
 int store_load_settings(struct store *st, void (*fn)(void *arg, const char *name, const char *value), void *arg,
 			struct store_error *err);

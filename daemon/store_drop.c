@@ -7,6 +7,8 @@
 #include "store_priv.h"
 
 #define SLICE_JOBS 2000
+#define SLICE_ATTEMPTS 10000
+#define SLICE_ITEMS 10000
 #define SLICE_EVENTS 10000
 
 static int run_with(struct store *st, enum sql q, int64_t a)
@@ -57,20 +59,62 @@ struct dropped {
 	int64_t run, first_seq, last_seq;
 };
 
+/* A place of a map may have had any number of attempts: of jobs that have too many for a slice some go, and the jobs later. */
+static int drop_some_attempts(struct store *st, int64_t from, int64_t to, bool *ret_some)
+{
+	struct stmt find = stmt_of(st, SQL_DROP_ATTEMPTS_END);
+	struct stmt s = stmt_of(st, SQL_DROP_ATTEMPTS_TO);
+	int rc;
+
+	put_int(&find, from);
+	put_int(&find, to);
+	put_int(&find, SLICE_ATTEMPTS);
+	put_int(&s, from);
+	*ret_some = stmt_row(&find) == SQLITE_ROW;
+	if (*ret_some) {
+		put_int(&s, get_int(&find));
+		put_int(&s, get_int(&find));
+	}
+	rc = stmt_end(&find);
+	return rc || !*ret_some ? rc : stmt_run(&s);
+}
+
+static int drop_whole_jobs(struct store *st, int64_t from, int64_t to)
+{
+	int rc = run_with2(st, SQL_DROP_JOBS, from, to);
+
+	if (!rc)
+		rc = run_with2(st, SQL_DROP_STATES, from, to);
+	return rc ? rc : run_with2(st, SQL_DROP_ATTEMPTS, from, to);
+}
+
 static int drop_jobs(struct store *st, const struct dropped *d, bool *ret_some)
 {
 	int64_t from = (int64_t)JOB_ID(d->run, 0);
 	int64_t to;
+	bool many;
 	int rc = slice_end(st, SQL_DROP_JOBS_END, from, (int64_t)JOB_ID(d->run + 1, 0), SLICE_JOBS, &to);
 
 	*ret_some = to != 0;
-	if (!rc && to)
-		rc = run_with2(st, SQL_DROP_JOBS, from, to);
-	if (!rc && to)
-		rc = run_with2(st, SQL_DROP_STATES, from, to);
-	if (!rc && to)
-		rc = run_with2(st, SQL_DROP_ATTEMPTS, from, to);
-	return rc;
+	if (rc || !to)
+		return rc;
+	rc = drop_some_attempts(st, from, to, &many);
+	return rc || many ? rc : drop_whole_jobs(st, from, to);
+}
+
+static int drop_items(struct store *st, const struct dropped *d, bool *ret_some)
+{
+	struct stmt s = stmt_of(st, SQL_DROP_ITEMS_END);
+	int64_t to = 0;
+	int rc;
+
+	put_int(&s, d->run);
+	put_int(&s, SLICE_ITEMS);
+	if (stmt_row(&s) == SQLITE_ROW)
+		to = get_int(&s);
+	*ret_some = to != 0;
+	rc = stmt_end(&s);
+	return rc || !to ? rc : run_with2(st, SQL_DROP_ITEMS, d->run, to);
 }
 
 static int drop_events(struct store *st, const struct dropped *d, bool *ret_some)
@@ -123,6 +167,8 @@ int store_drop_slice(struct store *st)
 		return SQLITE_OK;
 	}
 	rc = drop_jobs(st, &d, &some);
+	if (!rc && !some)
+		rc = drop_items(st, &d, &some);
 	if (!rc && !some)
 		rc = drop_events(st, &d, &some);
 	if (!rc && !some)

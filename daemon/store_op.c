@@ -42,6 +42,7 @@ void store_op_free(struct store_op *op)
 	free(op->attempts);
 	free(op->rows);
 	free(op->events);
+	free(op->items);
 	free(op->ids);
 	free(op->path);
 	free(op->text);

@@ -81,7 +81,17 @@ int store_query(struct store *st, struct store_op *op);         /* store_query.c
 int store_load(struct store *st, struct store_op *op);          /* store_load.c: ST_LOAD_JOBS */
 int store_drop(struct store *st, uint32_t run);                 /* store_drop.c: make it invisible */
 int store_drop_slice(struct store *st);                         /* ... a part of the deletion; clears st->drops at the end */
+int store_put_job(struct store *st, enum sql q, uint64_t id, const struct store_new_job *job);      /* SQL_JOB_NEW, SQL_PLACE_JOB */
 void get_state(struct stmt *s, struct store_job_state *ret);    /* the columns of SQL_STATE behind id */
+void *store_grow(void *array, size_t n, size_t size);           /* array of n, made room for one more; doubles */
+
+/* ---- store_items.c: the same, of the items of maps -------------------------------------------------------------- */
+
+int store_item_new(struct store *st, struct store_op *op);
+int store_item_taken(struct store *st, struct store_op *op);
+int store_items_delivered(struct store *st, struct store_op *op);
+int store_find_items(struct store *st, struct store_op *op);
+int store_items_in_hand(struct store *st, struct store_op *op);
 
 /* ---- store_backup.c: outside of a transaction; what they return is at its end, with its error ---------------------- */
 

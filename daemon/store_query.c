@@ -15,8 +15,7 @@ static void *allocate(size_t n, size_t size)
 	return p;
 }
 
-/* array of n, made room for one more; doubles */
-static void *grow(void *array, size_t n, size_t size)
+void *store_grow(void *array, size_t n, size_t size)
 {
 	if (n && (n & (n - 1)))
 		return array;
@@ -128,7 +127,7 @@ static int attempts_of(struct store *st, struct store_op *op)
 	attempts_clear(op);
 	put_int(&s, (int64_t)op->id);
 	while (stmt_row(&s) == SQLITE_ROW) {
-		op->attempts = grow(op->attempts, op->n_attempts, sizeof(*op->attempts));
+		op->attempts = store_grow(op->attempts, op->n_attempts, sizeof(*op->attempts));
 		get_attempt(&s, &op->attempts[op->n_attempts++]);
 	}
 	return stmt_end(&s);
@@ -190,7 +189,7 @@ static int get_events(struct store *st, struct store_op *op)
 	if (op->run.run)
 		put_int(&s, op->run.run);
 	while (stmt_row(&s) == SQLITE_ROW) {
-		op->events = grow(op->events, op->n_events, sizeof(*op->events));
+		op->events = store_grow(op->events, op->n_events, sizeof(*op->events));
 		get_event(&s, &op->events[op->n_events++]);
 	}
 	return stmt_end(&s);
@@ -211,6 +210,10 @@ int store_query(struct store *st, struct store_op *op)
 		return get_events(st, op);
 	case ST_LOAD_JOBS:
 		return store_load(st, op);
+	case ST_FIND_ITEMS:
+		return store_find_items(st, op);
+	case ST_LOAD_ITEMS:
+		return store_items_in_hand(st, op);
 	default:
 		return SQLITE_MISUSE;
 	}

@@ -17,6 +17,7 @@
  * sealed     directories of streams to which nothing is added any more.
  * runners    incarnations of jobd-runner.
  * dropped    runs of which rows are still to be deleted (see store_drop.c).
+ * items      of maps: what stands, or stood, in a place of one. A place is a row of jobs and states that many items use one after the other.
  *
  * This is how the tables were at first; the steps below change them.
  */
@@ -74,7 +75,29 @@ static const char step_2[] =
 	"ALTER TABLE attempts ADD COLUMN err_gap_at INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE attempts ADD COLUMN err_gap_end INTEGER NOT NULL DEFAULT 0;";
 
-const char *const store_steps[] = { step_1, step_2 };
+/*
+ * Items of maps, found by number, by key, and those that are not delivered whatever the number of the others. The places of a map are
+ * no jobs of a history: which items were in them depends on what ended first.
+ */
+static const char step_3[] =
+	"CREATE TABLE items (run INTEGER NOT NULL, tag INTEGER NOT NULL, key BLOB, seq INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" base INTEGER NOT NULL, last INTEGER NOT NULL, delivered INTEGER NOT NULL, PRIMARY KEY (run, tag)) STRICT, WITHOUT ROWID;"
+	"CREATE UNIQUE INDEX items_key ON items (run, key) WHERE key IS NOT NULL;"
+	"CREATE INDEX items_in_hand ON items (run, tag) WHERE delivered = 0;"
+
+	"DROP VIEW check_view;"
+	"CREATE VIEW check_view (key, id, state, exit_code, attempts) AS SELECT"
+	" coalesce(CASE WHEN json_valid(j.spec) THEN json_extract(j.spec, '$.labels.key') END,"
+	"  CASE WHEN r.n_jobs = 1 THEN r.key END, r.run || '/' || j.path),"
+	" j.id,"
+	" CASE coalesce(s.state, 0) WHEN 0 THEN 'waiting' WHEN 1 THEN 'ready' WHEN 2 THEN 'held' WHEN 3 THEN 'starting'"
+	"  WHEN 4 THEN 'running' WHEN 5 THEN 'backoff' WHEN 6 THEN 'ok' WHEN 7 THEN 'warned' WHEN 8 THEN 'failed'"
+	"  WHEN 9 THEN 'skipped' WHEN 10 THEN 'cancelled' WHEN 11 THEN 'lost' ELSE 'unknown' END,"
+	" s.exit_code, coalesce(s.attempts, 0)"
+	" FROM jobs j JOIN runs r ON r.run = j.id >> 32 LEFT JOIN states s ON s.id = j.id"
+	" WHERE r.state <> 0 AND CASE WHEN json_valid(r.options) THEN json_type(r.options, '$.map') END IS NULL;";
+
+const char *const store_steps[] = { step_1, step_2, step_3 };
 const int store_n_steps = sizeof(store_steps) / sizeof(*store_steps);
 
 static int fail(sqlite3 *db, const char *what, struct store_error *err)

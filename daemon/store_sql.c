@@ -9,6 +9,7 @@
 #define ATTEMPT_COLUMNS \
 	"attempt, reason, exit_code, signal, pid, started_at, ended_at, wall_ns, cpu_us, maxrss_kb, out_bytes, err_bytes, message, " \
 	"out_gap_at, out_gap_end, err_gap_at, err_gap_end"
+#define ITEM_COLUMNS "run, tag, key, seq, id, base, last, delivered"
 #define EVENT_COLUMNS "seq, at, run, idx, kind, state, reason, attempt, exit_code, signal"
 
 const char *const store_sql[SQL_N] = {
@@ -45,6 +46,24 @@ const char *const store_sql[SQL_N] = {
 	[SQL_RUNNER_NEW] = "INSERT INTO runners (runner_id, boot_id) VALUES (?1, ?2)",
 	[SQL_SETTING] = "REPLACE INTO settings (name, value) VALUES (?1, ?2)",
 
+	[SQL_PLACE_JOB] = "REPLACE INTO jobs (id, priority, \"when\", path, after, spec) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_PLACE_STATE] =
+		"REPLACE INTO states (" STATE_COLUMNS ") VALUES (?1, ?2, 0, 0, 0, NULL, ?3, 0, 0, 0, 0, 0, 0, 0, NULL, NULL)",
+	[SQL_ITEM_NEW] = "INSERT INTO items (" ITEM_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	/* behind the last attempt of an item that is not delivered there is none of another one */
+	[SQL_ITEM_OLD_ATTEMPTS] =
+		"DELETE FROM attempts WHERE id = (SELECT id FROM items WHERE run = ?1 AND key = ?2)"
+		" AND attempt > (SELECT base FROM items WHERE run = ?1 AND key = ?2)"
+		" AND attempt <= (SELECT iif(delivered, last, 9223372036854775807) FROM items WHERE run = ?1 AND key = ?2)",
+	[SQL_ITEM_OLD] = "DELETE FROM items WHERE run = ?1 AND key = ?2",
+	[SQL_ITEM_TAKEN] = "UPDATE items SET tag = ?3, seq = ?4 WHERE run = ?1 AND tag = ?2",
+	[SQL_ITEM_KEPT] = "UPDATE items SET delivered = 1, last = ?3 WHERE run = ?1 AND tag = ?2",
+	[SQL_ITEM_GONE] = "DELETE FROM items WHERE run = ?1 AND tag = ?2",
+	[SQL_ITEM_GONE_ATTEMPTS] = "DELETE FROM attempts WHERE id = ?1 AND attempt > ?2 AND attempt <= ?3",
+	[SQL_ITEM_FIND] = "SELECT " ITEM_COLUMNS " FROM items WHERE run = ?1 AND key = ?2",
+	[SQL_ITEMS_IN_HAND] = "SELECT " ITEM_COLUMNS " FROM items INDEXED BY items_in_hand WHERE run = ?1 AND delivered = 0 ORDER BY tag",
+	[SQL_ITEMS_LAST_TAG] = "SELECT coalesce(max(tag), 0) FROM items WHERE run = ?1",
+
 	[SQL_DROP_MARK] =
 		"INSERT INTO dropped (run, first_seq, last_seq) SELECT run, first_seq,"
 		" CASE WHEN last_seq > 0 THEN last_seq ELSE coalesce((SELECT max(seq) FROM events), 0) END FROM runs WHERE run = ?1",
@@ -59,6 +78,11 @@ const char *const store_sql[SQL_N] = {
 	[SQL_DROP_JOBS] = "DELETE FROM jobs WHERE id >= ?1 AND id <= ?2",
 	[SQL_DROP_STATES] = "DELETE FROM states WHERE id >= ?1 AND id <= ?2",
 	[SQL_DROP_ATTEMPTS] = "DELETE FROM attempts WHERE id >= ?1 AND id <= ?2",
+	[SQL_DROP_ATTEMPTS_END] =
+		"SELECT id, attempt FROM attempts WHERE id >= ?1 AND id <= ?2 ORDER BY id, attempt LIMIT 1 OFFSET ?3",
+	[SQL_DROP_ATTEMPTS_TO] = "DELETE FROM attempts WHERE id >= ?1 AND (id, attempt) <= (?2, ?3)",
+	[SQL_DROP_ITEMS_END] = "SELECT max(tag) FROM (SELECT tag FROM items WHERE run = ?1 ORDER BY tag LIMIT ?2)",
+	[SQL_DROP_ITEMS] = "DELETE FROM items WHERE run = ?1 AND tag <= ?2",
 	[SQL_DROP_EVENTS_END] =
 		"SELECT max(seq) FROM (SELECT seq FROM events WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
 	[SQL_DROP_EVENTS] = "DELETE FROM events WHERE seq >= ?1 AND seq <= ?2 AND run = ?3",

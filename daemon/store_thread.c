@@ -168,7 +168,13 @@ static int run_batch(struct store *st, size_t *ret_n)
 
 /* ---- no space --------------------------------------------------------------------------------------------------- */
 
-/* Those who only look need not wait for space. They see what is committed. Not ST_LOAD_JOBS: a tree is built from it. */
+/* A tree, or the items in hand, are made of what it gives: it has to see all that was posted before it. */
+static bool is_look(const struct store_op *op)
+{
+	return is_query(op) && op->kind != ST_LOAD_JOBS && op->kind != ST_FIND_ITEMS && op->kind != ST_LOAD_ITEMS;
+}
+
+/* Those who only look need not wait for space. They see what is committed. */
 static void answer_readers(struct store *st)
 {
 	struct mail **link = &st->queue.head;
@@ -176,7 +182,7 @@ static void answer_readers(struct store *st)
 	while (*link) {
 		struct store_op *op = op_of(*link);
 
-		if (is_query(op) && op->kind != ST_LOAD_JOBS) {
+		if (is_look(op)) {
 			queue_unlink(&st->queue, link);
 			answer(st, op);
 			deliver(st, op);

@@ -52,20 +52,24 @@ static int run_drop(struct store *st, struct store_op *op)
 	return store_drop(st, op->run.run);
 }
 
+int store_put_job(struct store *st, enum sql q, uint64_t id, const struct store_new_job *job)
+{
+	struct stmt s = stmt_of(st, q);
+
+	put_int(&s, (int64_t)id);
+	put_int(&s, job->priority);
+	put_int(&s, job->when);
+	put_text(&s, job->path, job->path_len);
+	put_blob(&s, job->after, job->after_len);
+	put_text(&s, job->spec, job->spec_len);
+	return stmt_run(&s);
+}
+
 static int jobs_new(struct store *st, struct store_op *op)
 {
 	for (size_t i = 0; i < op->n_jobs; i++) {
-		const struct store_new_job *job = &op->jobs[i];
-		struct stmt s = stmt_of(st, SQL_JOB_NEW);
-		int rc;
+		int rc = store_put_job(st, SQL_JOB_NEW, op->id + i, &op->jobs[i]);
 
-		put_int(&s, (int64_t)(op->id + i));
-		put_int(&s, job->priority);
-		put_int(&s, job->when);
-		put_text(&s, job->path, job->path_len);
-		put_blob(&s, job->after, job->after_len);
-		put_text(&s, job->spec, job->spec_len);
-		rc = stmt_run(&s);
 		if (rc)
 			return rc;
 	}
@@ -260,6 +264,9 @@ int store_write(struct store *st, struct store_op *op)
 		[ST_EVENT] = nothing,
 		[ST_RUNNER_NEW] = runner_new,
 		[ST_SETTING] = setting,
+		[ST_ITEM_NEW] = store_item_new,
+		[ST_ITEM_TAKEN] = store_item_taken,
+		[ST_ITEMS_DELIVERED] = store_items_delivered,
 	};
 	_Static_assert(sizeof(write) / sizeof(*write) == ST_GET_ROWS, "a kind of write without a row");
 	int rc = write[op->kind](st, op);
