@@ -40,6 +40,7 @@ struct health {
 static const struct {
 	const char *name;
 	bool holds_starts;
+	bool is_warning;        /* nothing that has been taken is held up */
 } kinds[] = {
 	[TROUBLE_DISK_FULL] = { "disk-full", true },
 	[TROUBLE_OUTPUTS] = { "outputs", true },
@@ -47,6 +48,7 @@ static const struct {
 	[TROUBLE_FORK] = { "fork", false },             /* the back-off does */
 	[TROUBLE_DESCRIPTORS] = { "descriptors", false },
 	[TROUBLE_STALLED] = { "stalled", false },       /* a start waits for its commit anyway */
+	[TROUBLE_LOW_DISK] = { "low-disk", false, .is_warning = true },
 	[TROUBLE_BUDGET] = { "budget", false },
 };
 _Static_assert(sizeof(kinds) / sizeof(*kinds) == TROUBLE_N, "a trouble without a row");
@@ -106,7 +108,10 @@ void health_begin(struct engine *e, enum trouble what, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(s->text, sizeof(s->text), fmt, ap);
 	va_end(ap);
-	log_error("degraded: %s", s->text);
+	if (kinds[what].is_warning)
+		log_warn("degraded: %s", s->text);
+	else
+		log_error("degraded: %s", s->text);
 	tell_systemd(e);
 	look_soon(e);
 }
@@ -124,6 +129,32 @@ void health_end(struct engine *e, enum trouble what)
 	engine_turn(e);
 }
 
+/* The store has found out: a write has failed. */
+static bool notice_full(struct engine *e)
+{
+	const char *full = store_trouble(e->store);
+
+	if (full)
+		health_begin(e, TROUBLE_DISK_FULL, "%s", full);
+	return full != NULL;
+}
+
+/* Nothing had to be written, so the store does not know. */
+static bool notice_low(struct engine *e)
+{
+	bool is_short = store_is_short(e->store);
+
+	if (is_short)
+		health_begin(e, TROUBLE_LOW_DISK, "hardly any room is left in %s: submissions are refused until there is", e->state_dir);
+	return is_short;
+}
+
+void health_notice_disk(struct engine *e)
+{
+	if (!notice_full(e))
+		notice_low(e);
+}
+
 /* ---- starts that are held up ---------------------------------------------------------------------------------------- */
 
 void backoff_more(struct backoff *b, int64_t now_ns)
@@ -137,10 +168,7 @@ void backoff_more(struct backoff *b, int64_t now_ns)
 /* Who is held up is the first to know that the disk is full, and must not be forgotten when it is not any more. */
 bool health_holds_starts(struct engine *e)
 {
-	const char *full = store_trouble(e->store);
-
-	if (full)
-		health_begin(e, TROUBLE_DISK_FULL, "%s", full);
+	notice_full(e);
 	for (int i = 0; i < TROUBLE_N; i++)
 		if (e->health->states[i].on && kinds[i].holds_starts)
 			return true;
@@ -188,12 +216,12 @@ void health_forks(struct engine *e)
 
 static void look_at_disk(struct engine *e)
 {
-	const char *full = store_trouble(e->store);
+	bool full = notice_full(e);
 
-	if (full)
-		health_begin(e, TROUBLE_DISK_FULL, "%s", full);
-	else
+	if (!full)
 		health_end(e, TROUBLE_DISK_FULL);
+	if (full || !notice_low(e))
+		health_end(e, TROUBLE_LOW_DISK);
 }
 
 static void look_at_outputs(struct engine *e)

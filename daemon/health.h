@@ -9,6 +9,7 @@
  *   fork         it can not make processes: starts wait 10 ms, and twice as long each time up to 1 s
  *   descriptors  none is free: connections wait
  *   stalled      the database does not answer
+ *   low-disk     there is room for next to nothing more: submissions are refused, what is there is started
  *   budget       the files of outputs take as much as they may, and none can be given up: of further outputs little is kept
  *
  * Also the watchdog of systemd: fed only while the database and the runner answer.
@@ -25,7 +26,7 @@ struct run;
 struct health;
 
 enum trouble {
-	TROUBLE_DISK_FULL, TROUBLE_OUTPUTS, TROUBLE_RUNNER, TROUBLE_FORK, TROUBLE_DESCRIPTORS, TROUBLE_STALLED, TROUBLE_BUDGET,
+	TROUBLE_DISK_FULL, TROUBLE_OUTPUTS, TROUBLE_RUNNER, TROUBLE_FORK, TROUBLE_DESCRIPTORS, TROUBLE_STALLED, TROUBLE_LOW_DISK, TROUBLE_BUDGET,
 	TROUBLE_N
 };
 
@@ -43,6 +44,8 @@ void health_watch(struct engine *e, uint32_t patience_s);
 /* health_begin - something is lacking; what is known already is not told again. */
 void health_begin(struct engine *e, enum trouble what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void health_end(struct engine *e, enum trouble what);
+/* health_notice_disk - who has found out about the disk, or is about to tell of it, need not wait for the next look. Begins, ends nothing. */
+void health_notice_disk(struct engine *e);
 /* health_cannot_fork - the runner said so; health_forks - it has started something. */
 void health_cannot_fork(struct engine *e, int code);
 void health_forks(struct engine *e);

@@ -280,10 +280,12 @@ void rpc_stats(void *ctx, struct call *call, const json_t *params)
 {
 	struct engine *e = ctx;
 	struct store_stats st;
-	const char *trouble = health_text(e);
-	const char *state = trouble ? "degraded" : !e->ready ? "waiting for the runner" : e->stopping || e->draining ? "stopping" : "running";
+	const char *trouble, *state;
 
 	(void)params;
+	health_notice_disk(e);
+	trouble = health_text(e);
+	state = trouble ? "degraded" : !e->ready ? "waiting for the runner" : e->stopping || e->draining ? "stopping" : "running";
 	store_stats(e->store, &st);
 	call_reply(call, json_pack("{s:b, s:s, s:s*, s:o, s:s, s:i, s:o, s:f, s:o}", "idle", is_idle(e) && st.queued == 0, "state", state,
 				   "message", trouble, "troubles", health_json(e), "version", PACKAGE_VERSION, "pid", (int)getpid(), "runner_pid",

@@ -288,5 +288,7 @@ const char *store_trouble(const struct store *st);
 bool store_is_stuck(const struct store *st);
 /* store_has_room - whether the disk will probably hold `bytes` more, beside what is queued. Asks the file system: a microsecond. */
 bool store_has_room(const struct store *st, size_t bytes);
+/* store_is_short - whether the disk is as good as full, noticed by a write or not: a quarter of a ballast is not free. As cheap. */
+bool store_is_short(const struct store *st);
 
 #endif

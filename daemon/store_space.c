@@ -23,9 +23,10 @@
 #define BALLAST_BYTES (4LL << 20)
 #define BALLAST_SHARE 16                /* of a small disk: at most one part in so many */
 #define WAL_MAX_BYTES (64LL << 20)
+#define SHORT_SHARE 4                   /* of a ballast: what has just been found well is not short */
 #define WRITTEN_TIMES 4                 /* what is submitted stands in the log and in the database, with indexes and half-filled pages */
 
-/* What we may still write. Unknown: enough. */
+/* What we may still write, and the size of the disk. Unknown: enough, and nothing. */
 static int64_t free_bytes(const struct store *st, int64_t *ret_all)
 {
 	struct statvfs sv;
@@ -35,6 +36,11 @@ static int64_t free_bytes(const struct store *st, int64_t *ret_all)
 	if (ret_all)
 		*ret_all = (int64_t)(sv.f_blocks * sv.f_frsize);
 	return (int64_t)(sv.f_bavail * sv.f_frsize);
+}
+
+static int64_t ballast_on(int64_t disk_bytes)
+{
+	return disk_bytes / BALLAST_SHARE < BALLAST_BYTES ? disk_bytes / BALLAST_SHARE : BALLAST_BYTES;
 }
 
 static bool is_there(const struct store *st)
@@ -82,7 +88,7 @@ void store_ballast_open(struct store *st)
 	int64_t all = INT64_MAX;
 
 	free_bytes(st, &all);
-	st->ballast_bytes = all / BALLAST_SHARE < BALLAST_BYTES ? all / BALLAST_SHARE : BALLAST_BYTES;
+	st->ballast_bytes = ballast_on(all);
 	st->has_ballast = is_there(st);
 	if (!store_ballast_make(st))
 		atomic_store(&st->full, true);
@@ -102,4 +108,11 @@ bool store_has_room(const struct store *st, size_t bytes)
 	int64_t queued = (int64_t)atomic_load_explicit(&st->queued_bytes, memory_order_relaxed);
 
 	return free_bytes(st, NULL) / WRITTEN_TIMES > (int64_t)bytes + queued;
+}
+
+bool store_is_short(const struct store *st)
+{
+	int64_t all = 0, left = free_bytes(st, &all);
+
+	return left < ballast_on(all) / SHORT_SHARE;
 }

@@ -66,6 +66,7 @@ static int check_room(struct engine *e, size_t bytes, struct req_error *err)
 {
 	if (store_has_room(e->store, bytes))
 		return 0;
+	health_notice_disk(e);
 	return req_fail(err, "org.jobd.DiskFull", "disk full: there is no room in %s for another %zu KiB of jobs; make some, and submit again",
 			e->state_dir, bytes / 1024 + 1);
 }

@@ -25,8 +25,8 @@ class Told:
                 if line.startswith(begin):
                     return line
 
-    def degraded(self):
-        return self.until("STATUS=Degraded: ")
+    def degraded(self, why=""):
+        return self.until("STATUS=Degraded: " + why)
 
     def well(self):
         return self.until("STATUS=Serving")
