@@ -182,6 +182,17 @@ static void tell_in(struct jt_sched *s, uint32_t n, bool subtree)
 			jti_judge_later(s, s->edges[e].from);
 }
 
+static void mark_shut(struct jt_sched *s, uint32_t n, unsigned mark)
+{
+	struct node *x = &s->node[n];
+	unsigned fresh = mark & ~(unsigned)x->flags;
+	x->flags |= (uint16_t)mark;
+	if (x->parent == s->root) {
+		s->n_shut += !!(fresh & N_SHUT);
+		s->n_bad += !!(fresh & N_BAD);
+	}
+}
+
 void jti_flow_shut(struct jt_sched *s, uint32_t n)
 {
 	uint32_t cause = s->node[n].reason == JT_UPSTREAM && s->node[n].cause != JT_NONE ? s->node[n].cause : s->node[n].job;
@@ -189,8 +200,8 @@ void jti_flow_shut(struct jt_sched *s, uint32_t n)
 	if (s->has_side)
 		tell_in(s, n, false);
 	while ((s->node[n].flags & mark) != mark) {
-		struct node *x = &s->node[n];
-		x->flags |= (uint16_t)mark;
+		const struct node *x = &s->node[n];
+		mark_shut(s, n, mark);
 		if (s->has_side)
 			tell_in(s, n, true);
 		if (n == s->root)
@@ -465,7 +476,7 @@ static void reset(struct jt_sched *s)
 {
 	jti_queue_clear(s);
 	s->work_head = s->work_n = 0;
-	s->n_fails = 0;
+	s->n_fails = s->n_shut = s->n_bad = 0;
 	for (uint32_t n = 0; n < s->n_nodes; n++) {
 		struct node *x = &s->node[n];
 		x->flags &= N_KEPT;

@@ -206,6 +206,15 @@ int jt_sched_stop(struct jt_sched *s, enum jt_stop how, enum jt_stop_why why, st
  * ret: appended with every job that went back to waiting (state WAITING in the change). JT_ENOENT: names nothing. O(n). */
 int jt_sched_retry(struct jt_sched *s, const char *path, size_t len, bool all, struct jt_changes *out, struct jt_error *err);
 
+/*
+ * jt_sched_renew - in a stream, a job that has ended becomes a new one under its path and handle: a stream of any length runs in a tree of
+ * bounded size. It waits as one that was just added does, behind all others where the order is fifo; what its end meant for the run, and for
+ * jobs that are added later, is taken back. Priority is kept. O(log n), allocates nothing.
+ * JT_ESTATE: it has not ended; it, or the tree, is sealed or stopped. JT_EINVAL: it is not at the top level, or has to do with other jobs: some stand
+ * below it, it has `after` or `when`, another one waits for it, be it behind the barrier of the top level.
+ */
+int jt_sched_renew(struct jt_sched *s, jt_job j, struct jt_error *err);
+
 /* ---- restart --------------------------------------------------------------------------------------------------- */
 
 /* Before jt_sched_begin: job j stood so. WAITING needs no call. Final states: `end` facts and cause as they were reported.

@@ -152,6 +152,7 @@ struct jt_sched {
 	uint64_t rnd;
 	struct jt_counts counts;
 	uint32_t n_fails;               /* final jobs that fail the run */
+	uint32_t n_shut, n_bad;         /* children of the root that are SHUT, BAD */
 };
 
 /* error.c */

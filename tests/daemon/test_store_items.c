@@ -6,6 +6,7 @@
 
 #include "daemon/store_priv.h"
 #include "store_kit.h"
+#include "../play.h"
 
 /* ---- items ------------------------------------------------------------------------------------------------------ */
 
@@ -573,8 +574,6 @@ int main(void)
 {
 	Suite *suite = suite_create("store_items");
 	TCase *tc = tcase_create("items");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, kit_teardown);
 	tcase_set_timeout(tc, 120);
@@ -594,8 +593,5 @@ int main(void)
 	tcase_add_test(tc, a_dropped_map_goes_in_slices_though_it_has_few_places);
 	tcase_add_loop_test(tc, any_history_is_as_it_was_said, 0, 4);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return play_suite(suite);
 }

@@ -256,6 +256,11 @@ void story_retry(const char *path, bool all)
 	done(jt_sched_retry(tree, path, strlen(path), all, &changes, &err));
 }
 
+void story_renew(const char *path)
+{
+	done(jt_sched_renew(tree, job_named(path), &err));
+}
+
 /* ---- looks ---- */
 
 void story_expect_state(const char *path, const char *name)

@@ -53,6 +53,7 @@ extern enum jt_code story_refusal;
 #define stop(how, why) SAY(story_stop(how, why))
 #define retry(path) SAY(story_retry(path, false))
 #define retry_all(path) SAY(story_retry(path, true))
+#define renew(path) SAY(story_renew(path))
 
 /* What came of it. */
 #define NOTHING NULL
@@ -78,6 +79,7 @@ void story_release(const char *path);
 void story_unstart(const char *path);
 void story_stop(enum jt_stop how, enum jt_stop_why why);
 void story_retry(const char *path, bool all);
+void story_renew(const char *path);
 void story_expect(const char *const *want);
 void story_expect_state(const char *path, const char *name);
 void story_expect_result(const char *text);
@@ -95,7 +97,7 @@ TCase *story_chapter(const char *name, const TTest *const *stories, size_t n);
 		return story_chapter(name, all, sizeof(all) / sizeof(*all));                                                   \
 	}
 TCase *stories_of_starting(void), *stories_of_ending(void), *stories_of_pacing(void), *stories_of_holding(void);
-TCase *stories_of_stopping(void), *stories_of_after(void), *stories_of_streams(void), *stories_of_retry(void);
+TCase *stories_of_stopping(void), *stories_of_after(void), *stories_of_streams(void), *stories_of_renewal(void), *stories_of_retry(void);
 TCase *stories_of_restarts(void), *stories_of_looking(void);
 
 #endif

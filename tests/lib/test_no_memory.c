@@ -120,6 +120,27 @@ START_TEST(every_allocation_of_a_stream_may_fail)
 }
 END_TEST
 
+START_TEST(a_job_is_renewed_without_memory)
+{
+	struct jt_opts opts = { .slots = 1, .mode = JT_STREAM, .order = JT_BY_FIFO };
+	struct jt_spec specs[] = { spec("1", 0, false), spec("2", 0, false) };
+	struct jt_end failed = jt_end_of(JT_END_FAIL);
+	struct jt_sched *s = jt_sched_new(&opts, &err);
+	ck_assert(jt_sched_add(s, specs, 2, NULL, NULL, &err) == 0 && jt_sched_begin(s, NULL, &err) == 0);
+	for (jt_job j = 0; j < 100; j++) {
+		ck_assert_uint_eq(jt_sched_next(s, 0, NULL), j % 2);
+		ck_assert(jt_sched_start(s, j % 2, 0, &err) == 0 && jt_sched_end(s, j % 2, &failed, NULL, &err) == 0);
+		inside = true;
+		left = 0;
+		int r = jt_sched_renew(s, j % 2, &err);
+		inside = false;
+		left = -1;
+		ck_assert_msg(r == 0, "%s", err.text);
+	}
+	jt_sched_free(s);
+}
+END_TEST
+
 static int no_item(void *arg, struct jt_item *ret)
 {
 	(void)arg;
@@ -223,6 +244,7 @@ int main(void)
 	TCase *t = tcase_create("the n-th allocation");
 	tcase_add_test(t, every_allocation_of_a_bulk_run_may_fail);
 	tcase_add_test(t, every_allocation_of_a_stream_may_fail);
+	tcase_add_test(t, a_job_is_renewed_without_memory);
 	tcase_add_test(t, every_allocation_of_a_map_may_fail);
 	tcase_add_test(t, every_allocation_of_a_fetch_may_fail);
 	suite_add_tcase(suite, t);

@@ -13,6 +13,7 @@ int main(void)
 	suite_add_tcase(suite, stories_of_stopping());
 	suite_add_tcase(suite, stories_of_after());
 	suite_add_tcase(suite, stories_of_streams());
+	suite_add_tcase(suite, stories_of_renewal());
 	suite_add_tcase(suite, stories_of_retry());
 	suite_add_tcase(suite, stories_of_restarts());
 	suite_add_tcase(suite, stories_of_looking());
