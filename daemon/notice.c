@@ -20,7 +20,7 @@ struct watcher {
 	struct call *call;
 	uint32_t run;                   /* 0: all */
 	uint64_t last;                  /* the newest it has */
-	bool reading;                   /* a query is on its way */
+	bool reading;                   /* a query is on its way, or what is waited for before it */
 	bool behind;                    /* must read the log before it can be handed events */
 	bool progress;                  /* is told how far fetches are */
 	bool ends;                      /* its run has ended: reply when it is up to date */
@@ -354,6 +354,31 @@ static const struct field watch_fields[] = {
 	FIELD_END
 };
 
+static void begin(struct watcher *w)
+{
+	call_set_heartbeat(w->call, heartbeat, w);
+	read_log(w);
+}
+
+static void settled(struct store_op *op)
+{
+	struct watcher *w = op->arg;
+
+	w->reading = false;
+	if (w->gone)
+		watcher_free(w);
+	else
+		begin(w);
+}
+
+/* What was counted or has ended may not be on record yet; and on a full disk the log is read past what waits to be written. */
+static void begin_when_settled(struct watcher *w)
+{
+	w->reading = true;
+	w->behind = true;
+	engine_settled(w->e, settled, w);
+}
+
 void rpc_watch(void *ctx, struct call *call, const json_t *params)
 {
 	struct engine *e = ctx;
@@ -376,6 +401,8 @@ void rpc_watch(void *ctx, struct call *call, const json_t *params)
 		progress_wake(e);
 	LIST_INSERT_HEAD(&e->watchers, w, entry);
 	call_on_abort(call, watch_aborted, w);
-	call_set_heartbeat(call, heartbeat, w);
-	read_log(w);
+	if (p.since < 0 || w->ends)
+		begin_when_settled(w);
+	else
+		begin(w);
 }

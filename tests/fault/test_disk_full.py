@@ -3,6 +3,7 @@
 """A full disk is back-pressure: submissions are refused by name, nothing is started, what runs goes on and its end is recorded, and it is over when
 there is room, without a restart. On small file systems in a mount namespace of the test's own."""
 import os
+import select
 import sys
 import tempfile
 import unittest
@@ -147,6 +148,34 @@ class DiskFull(unittest.TestCase):
         self.assertEqual(3, self.wait(run, "a")["exit_code"], "the runner has kept it")
         self.pup.end("b")
         self.assertEqual("failed", self.wait(run)["state"])
+
+    def test_a_watch_tells_nothing_that_is_not_on_record(self):
+        self.start("8m")
+        jobs = {"a/%d" % i: "true" for i in range(2000)}        # what becomes of them when a fails has no room anywhere
+        run = self.submit({"a": {"argv": self.pup.argv("a")}, **jobs})
+        self.pup.accept()
+        self.assertEqual(0, self.d.stop())
+        self.d.start()                                          # with a log that has no room of its own
+        self.connect()
+        self.disk.fill()
+        os.unlink(os.path.join(self.d.state, "ballast"))
+        self.disk.fill()
+        self.pup.end("a", 1)
+        self.told.degraded("disk full")
+        fresh, of_run, other = (self.enterContext(varlink.Connection(self.d.socket, kit.PATIENCE)) for _ in range(3))
+        fresh.send("org.jobd.Watch")
+        of_run.send("org.jobd.Watch", {"run": run, "since": 0}, more=True)
+        self.stats(), self.stats()                              # both have been read by now
+        recorded = other.call("Watch", since=0)
+        self.assertNotIn("ended", [event["kind"] for event in recorded["events"]], "this is answered, behind them")
+        self.assertEqual([], select.select([fresh.sock, of_run.sock], [], [], 0)[0])
+        self.disk.free()
+        last = fresh.receive()["parameters"]["last"]
+        seen = of_run.receive()["parameters"]
+        while seen["events"][-1]["kind"] != "run-ended":
+            seen = of_run.receive()["parameters"]
+        self.assertEqual(last, seen["last"], "what was counted is on record")
+        self.assertGreater(last, recorded["last"])
 
     def test_outputs_that_can_not_be_made_hold_jobs_up(self):
         self.start("8m", out="size=1m,nr_inodes=5")       # the root, a run's folder, two files
