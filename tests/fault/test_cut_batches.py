@@ -53,6 +53,19 @@ def cancelled(conn):
     conn.call("Cancel", run="n")
 
 
+def directory(conn):
+    conn.call("Submit", run=OPTIONS, jobs=[{"path": "dir/%d" % i, "argv": ["true"]} for i in range(4)])
+
+
+def held(conn):
+    directory(conn)
+    conn.call("Hold", run="n", path="dir")
+
+
+def of_directory(method):
+    return lambda conn: patiently(conn, method, run="n", path="dir")
+
+
 class CutBatches(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -80,7 +93,11 @@ class CutBatches(unittest.TestCase):
         self.assertEqual(["running"], [run["state"] for run in conn.call("List")["runs"]])
         self.assertEqual(1, sum(event["kind"] == "submitted" for event in conn.call("Watch", since=0)["events"]))
 
-    def cut_everywhere(self, deed, before=None):
+    def check_all(self, *states):
+        """What was cut has been done to some; its repetition did it to the rest."""
+        return lambda conn: self.assertEqual([True] * 4, [row["state"] in states for row in conn.call("List", run="n")["jobs"]])
+
+    def cut_everywhere(self, deed, before=None, check=None):
         died, commit = True, 3                  # two belong to the start
         while died:
             with self.subTest(commit=commit), kit.Daemon(env={"JOBD_RUNNER": "none"}) as daemon:
@@ -92,7 +109,7 @@ class CutBatches(unittest.TestCase):
                 daemon.start()
                 with varlink.Connection(daemon.socket) as conn:
                     deed(conn)
-                    self.check(conn)
+                    (check or self.check)(conn)
             commit += 1
         self.assertGreater(commit, 5, "nothing was cut")
 
@@ -107,6 +124,15 @@ class CutBatches(unittest.TestCase):
 
     def test_retry(self):
         self.cut_everywhere(retry, cancelled)
+
+    def test_hold_of_a_directory(self):
+        self.cut_everywhere(of_directory("Hold"), directory, self.check_all("held"))
+
+    def test_release_of_a_directory(self):
+        self.cut_everywhere(of_directory("Release"), held, self.check_all("waiting", "ready"))
+
+    def test_cancel_of_a_directory(self):
+        self.cut_everywhere(of_directory("Cancel"), directory, self.check_all("cancelled"))
 
 
 if __name__ == "__main__":
