@@ -2,6 +2,7 @@
 /*
  * What the scheduler costs: no-op bodies, shuffled names, one process a measurement. Prints a table; asserts nothing.
  * Stepping is measured twice: each job ends before the next one starts, and with 64 jobs in flight that end in random order.
+ * Places of a stream that are renewed: what an item costs, from its renewal to its end, with all places in use.
  * Columns: jobs/s from the first add to the last end; jobs/s of stepping alone; growth of VmHWM beyond the names, bytes a job.
  */
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "jobtree.h"
 
 #define FLIGHT 64               /* jobs at once */
+#define ITEMS 2000000           /* that come one after the other into the places of a stream */
 
 struct names {
 	char *text;
@@ -188,6 +190,55 @@ static int measure_apart(shape_fn shape, size_t n, struct cost *ret)
 	return pid > 0 && waitpid(pid, &status, 0) == pid && got == sizeof(*ret) ? 0 : -1;
 }
 
+static struct jt_sched *places(uint32_t n)
+{
+	struct jt_opts opts = { .slots = n, .mode = JT_STREAM, .order = JT_BY_FIFO };
+	struct jt_error err;
+	struct jt_sched *s = jt_sched_new(&opts, &err);
+	for (uint32_t i = 0; s && i < n; i++) {
+		char path[16];
+		struct jt_spec spec = { .path = path, .path_len = (size_t)snprintf(path, sizeof(path), "%u", i + 1) };
+		if (jt_sched_add(s, &spec, 1, NULL, NULL, &err) < 0)
+			return NULL;
+	}
+	return s && jt_sched_begin(s, NULL, &err) == 0 ? s : NULL;
+}
+
+/* Half of the places wait, half of them run, and any one of these ends. */
+static int measure_renewal(uint32_t n)
+{
+	struct jt_sched *s = places(n);
+	struct jt_end failed = jt_end_of(JT_END_FAIL);
+	struct jt_error err;
+	uint64_t rnd = 1;
+	double renew_s = 0, t0 = now();
+	jt_job *up = malloc(n * sizeof(*up));
+	for (uint32_t i = 0; s && up && i < n / 2; i++)
+		if (jt_sched_start(s, up[i] = jt_sched_next(s, 0, NULL), 0, &err) < 0)
+			return -1;
+	for (size_t i = 0; s && up && i < ITEMS; i++) {
+		rnd = rnd * 6364136223846793005u + 1442695040888963407u;
+		jt_job *j = &up[(rnd >> 33) % (n / 2)];
+		if (jt_sched_end(s, *j, &failed, NULL, &err) < 0)
+			return -1;
+		double t1 = i % 64 ? 0 : now();         /* the clock costs as much */
+		if (jt_sched_renew(s, *j, &err) < 0)
+			return -1;
+		renew_s += i % 64 ? 0 : now() - t1;
+		if (jt_sched_start(s, *j = jt_sched_next(s, 0, NULL), 0, &err) < 0)
+			return -1;
+	}
+	printf("%-16s %8u places %8.0f ns an item, of it %.0f ns renewal and clock\n", "renewal", n, (now() - t0) / ITEMS * 1e9, renew_s / ITEMS * 64 * 1e9);
+	free(up);
+	jt_sched_free(s);
+	return 0;
+}
+
+static int measure_renewals(void)
+{
+	return measure_renewal(8) || measure_renewal(64) || measure_renewal(4096) ? 1 : 0;
+}
+
 int main(void)
 {
 	static const struct { const char *name; shape_fn fn; } shapes[] = {
@@ -206,5 +257,5 @@ int main(void)
 		printf("%-16s cost a job at 10^6 / at 10^4: %.2f whole, %.2f stepping, %.2f with %d in flight (%.0f/s)\n", shapes[i].name,
 		       c.total_s / small.total_s / 100, c.step_s / small.step_s / 100, c.flight_s / small.flight_s / 100, FLIGHT, 1e6 / c.flight_s);
 	}
-	return 0;
+	return measure_renewals();
 }
