@@ -43,13 +43,15 @@ static int write_one(int dir, const char *file)
 	return n == 1 ? 0 : -1;
 }
 
-/* What cannot be read any more has been removed, so nothing is in it. */
+/* One that has been removed had nothing in it; one that cannot be read, for whatever reason, may. */
 bool cage_has_emptied(int events_fd)
 {
 	char text[256];
 	ssize_t n = pread(events_fd, text, sizeof(text) - 1, 0);
 
-	text[n > 0 ? n : 0] = '\0';
+	if (n < 0)
+		return errno == ENODEV;
+	text[n] = '\0';
 	return !strstr(text, "populated 1");
 }
 
@@ -178,46 +180,65 @@ static int open_group(const char *path)
 	return -1;
 }
 
-/* Kills, waits, removes. What is no group of ours is left alone. */
-static void clear_group(const char *path)
+/* 0: nothing lives in it any more. */
+static int kill_old(int dir, const char *path)
 {
-	const char *name = strrchr(path, '/');
-	int events, fd;
+	int events = open_events(dir, "."), rc = events < 0 ? -1 : 0;
 
-	if (!name || strncmp(name + 1, ROOT_PREFIX, strlen(ROOT_PREFIX)) != 0)
-		return;
-	fd = open_group(path);
-	if (fd < 0)
-		return;
-	events = open_events(fd, ".");
-	if (events >= 0 && !cage_has_emptied(events) && !MUTANT("no_kill_of_dead_runners_jobs")) {
+	if (rc == 0 && !cage_has_emptied(events) && !MUTANT("no_kill_of_dead_runners_jobs")) {
 		log_info("%s: killing what an earlier runner left", path);
-		if (kill_below(fd, ".") < 0)
-			log_error("%s: cannot kill what an earlier runner left: %s", path, strerror(errno));
-		else
+		rc = kill_below(dir, ".");
+		if (rc == 0)
 			wait_until_empty(events, path);
 	}
 	if (events >= 0)
 		close(events);
-	remove_below(fd, ".");
-	close(fd);
+	return rc;
+}
+
+/* Kills, waits, removes. What is no group of ours is left alone. */
+static int clear_group(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	int fd, rc;
+
+	if (!name || strncmp(name + 1, ROOT_PREFIX, strlen(ROOT_PREFIX)) != 0)
+		return 0;
+	fd = open_group(path);
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+		return 0;
+	rc = fd < 0 ? -1 : kill_old(fd, path);
+	if (rc < 0)
+		log_error("%s: cannot kill what an earlier runner left: %s; nothing is started beside it: end the processes that its cgroup.procs"
+			  " name, if they do not go by themselves", path, strerror(errno));
+	else
+		remove_below(fd, ".");
+	if (fd >= 0)
+		close(fd);
 	rmdir(path);
+	return rc;
 }
 
 /* ---- the note with the path ---- */
 
-static void clear_noted(const char *note)
+static int clear_noted(const char *note)
 {
 	char path[PATH_MAX];
 	int fd = open(note, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, path, sizeof(path) - 1);
 
+	if (n < 0 && errno != ENOENT) {
+		log_error("%s: what an earlier runner left cannot be found: %s", note, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
 	if (fd >= 0)
 		close(fd);
 	if (n <= 0)
-		return;
+		return 0;
 	path[n] = '\0';
-	clear_group(path);
+	return clear_group(path);
 }
 
 static int write_note(const struct cage_root *root)
@@ -326,14 +347,8 @@ static int try_out(int fd)
 	return status ? -1 : 0;
 }
 
-static int make_root(struct cage_root *root, const char *socket_path)
+static int make_root(struct cage_root *root)
 {
-	root->path = root_path(socket_path);
-	if (!root->path) {
-		errno = ENOENT;
-		return -1;
-	}
-	clear_group(root->path);
 	if (mkdir(root->path, 0755) < 0)
 		return -1;
 	root->fd = open_group(root->path);
@@ -353,18 +368,24 @@ static void remove_root(struct cage_root *root)
 	root->fd = -1;
 }
 
-void cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish)
+int cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish)
 {
 	*root = (struct cage_root){.fd = -1};
 	if (asprintf(&root->note, "%s.cgroup", socket_path) < 0)
 		log_die("no memory for a path");
-	clear_noted(root->note);
+	if (clear_noted(root->note) < 0)
+		return -1;
 	if (wish == CAGE_NEVER)
-		return;
-	if (make_root(root, socket_path) == 0)
-		return;
+		return 0;
+	root->path = root_path(socket_path);
+	errno = ENOENT;
+	if (root->path && clear_group(root->path) < 0)
+		return -1;
+	if (root->path && make_root(root) == 0)
+		return 0;
 	log_info("no control groups for jobs: %s; what a job leaves behind is found as an orphan", strerror(errno));
 	remove_root(root);
+	return 0;
 }
 
 void cage_close(struct cage_root *root)

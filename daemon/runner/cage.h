@@ -25,9 +25,10 @@ enum cage_wish { CAGE_IF_POSSIBLE, CAGE_NEVER };
 
 /*
  * cage_open - rule 7: kill everything that an earlier runner of this socket left in its cages, wait until it is gone, however long
- * that takes, then make a root of our own. The caller is the only runner of that socket, and has one thread.
+ * that takes, then make a root of our own. The caller is the only runner of that socket, and has one thread. -1: something of it may live, and
+ * it has been logged why: nothing may be started.
  */
-void cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish);
+int cage_open(struct cage_root *root, const char *socket_path, enum cage_wish wish);
 /* cage_socket_number - one number for one socket, wherever it is called from: of its directory and its name there. */
 uint64_t cage_socket_number(const char *socket_path);
 /* cage_close - remove it; nothing runs in any cage. */

@@ -427,7 +427,8 @@ static void start(struct runner *r, const struct options *o)
 	read_boot_id(r->boot_id);
 	attempts_init(&r->attempts);
 	FAILPOINT("before_recover_cages");
-	cage_open(&r->cages, o->socket, o->cages);
+	if (cage_open(&r->cages, o->socket, o->cages) < 0 || sweep_clear(cage_socket_number(o->socket)) < 0)
+		exit(1);
 	if (r->cages.fd < 0)
 		open_sweep(r, o, signal_fd);
 	FAILPOINT("after_recover_cages");

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +20,20 @@
 
 #include "log.h"
 
+#define PF_EXITING 0x4          /* of the flags in /proc/PID/stat, see include/linux/sched.h */
 #define PATIENCE_MS 5000        /* between two lines in the log about what does not die */
+#define EXEC_PATIENCE 1000      /* looks at one that seems to be in the middle of exec: of others' processes it cannot be told */
 #define FIRST_TEXT 4096
 #define TEXT_MAX (8u << 20)     /* of an environment: more than the kernel lets a program have */
 
 /* ---- files of /proc ----------------------------------------------------------------------------------------------------- */
+
+/* A look has failed, and errno says why. For want of something of ours: then nobody knows what it would have shown. */
+static void looked_in_vain(struct sweep *s)
+{
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		s->lacking = errno;
+}
 
 /* All of a file, NUL-terminated, into s->text. Its length; 0: empty, gone, or not for us to see. */
 static size_t read_all(struct sweep *s, int fd)
@@ -38,7 +48,11 @@ static size_t read_all(struct sweep *s, int fd)
 			if (!s->text)
 				log_die("no memory for a list of processes");
 		}
-		n = pread(fd, s->text + len, s->cap - len - 1, (off_t)len);
+		do
+			n = pread(fd, s->text + len, s->cap - len - 1, (off_t)len);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			looked_in_vain(s);
 		if (n <= 0)
 			break;
 		len += (size_t)n;
@@ -54,6 +68,8 @@ static size_t read_file(struct sweep *s, const char *path)
 
 	if (fd >= 0)
 		close(fd);
+	else
+		looked_in_vain(s);
 	return len;
 }
 
@@ -67,6 +83,8 @@ static size_t read_environment_of_threads(struct sweep *s, pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	d = opendir(path);
+	if (!d)
+		looked_in_vain(s);
 	while (d && !len && (de = readdir(d))) {
 		char one[sizeof(path) + sizeof(de->d_name) + 16];
 
@@ -112,16 +130,50 @@ const char *sweep_token(const struct sweep *s, uint64_t job, uint32_t attempt, c
 	return buf;
 }
 
+/* A field of the /proc/PID/stat that is in s->text; they are counted from 1, as in proc(5), and this is for those behind the name. */
+static unsigned long stat_field(const struct sweep *s, int n)
+{
+	const char *p = strrchr(s->text, ')');
+
+	for (int at = 2; p && at < n; at++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoul(p, NULL, 10) : 0;
+}
+
+enum { STAT_FLAGS = 9, STAT_THREADS = 20, STAT_ENV_END = 51 };
+enum limbo { NO_LIMBO, LEAVING, CHANGING };
+
+/*
+ * What a process that has no environment is about. LEAVING: its memory has gone; it will be a zombie in a moment, and only then do its children
+ * become orphans. CHANGING: it is in the middle of exec.
+ */
+static enum limbo limbo_of(struct sweep *s, pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (!read_file(s, path) || stat_field(s, STAT_THREADS) > 1)
+		return NO_LIMBO;
+	if (stat_field(s, STAT_FLAGS) & PF_EXITING)
+		return LEAVING;
+	return stat_field(s, STAT_ENV_END) ? NO_LIMBO : CHANGING;
+}
+
 /* Its session counts only if it has no token: the number of a job that is over may be another one's by now. */
 static bool belongs(struct sweep *s, pid_t pid, const struct sweep_job *job)
 {
 	char ours[SWEEP_TOKEN_MAX];
+	enum limbo limbo = NO_LIMBO;
+	int patience = EXEC_PATIENCE;
 	const char *token;
 	size_t len;
 
 	if (job->alone)
 		return true;
-	len = read_environment(s, pid);
+	while ((len = read_environment(s, pid)) == 0 && (limbo = limbo_of(s, pid)) == CHANGING && patience-- > 0)
+		sched_yield();
+	if (!len && limbo == LEAVING)
+		return true;            /* to be waited for, whosever it is */
 	token = len ? find_token(s, len) : NULL;
 	if (!token)
 		return job->pid && getsid(pid) == job->pid;
@@ -200,13 +252,18 @@ static void wait_until_gone(int pidfd, pid_t pid)
 static bool kill_if_ours(struct sweep *s, pid_t pid)
 {
 	int pidfd = pidfd_open(pid, 0);
-	size_t len = pidfd < 0 ? 0 : read_environment(s, pid);
-	bool ours = len && find_token(s, len) && send_signal(pidfd, SIGKILL);
+	bool ours;
+	size_t len;
 
+	if (pidfd < 0) {
+		looked_in_vain(s);
+		return false;
+	}
+	len = read_environment(s, pid);
+	ours = len && find_token(s, len) && send_signal(pidfd, SIGKILL);
 	if (ours)
 		wait_until_gone(pidfd, pid);
-	if (pidfd >= 0)
-		close(pidfd);
+	close(pidfd);
 	return ours;
 }
 
@@ -216,6 +273,8 @@ static size_t kill_ours(struct sweep *s)
 	struct dirent *de;
 	size_t n = 0;
 
+	if (!d)
+		looked_in_vain(s);
 	while (d && (de = readdir(d))) {
 		pid_t pid = (pid_t)strtol(de->d_name, NULL, 10);
 
@@ -227,14 +286,19 @@ static size_t kill_ours(struct sweep *s)
 	return n;
 }
 
-static void clear_away(struct sweep *s)
+int sweep_clear(uint64_t socket)
 {
+	struct sweep s = {.socket = socket};
 	size_t n, all = 0;
 
-	for (n = kill_ours(s); n; n = kill_ours(s))     /* what they forked meanwhile */
+	for (n = kill_ours(&s); n; n = kill_ours(&s))   /* what they forked meanwhile */
 		all += n;
+	free(s.text);
 	if (all)
 		log_info("killed %zu processes that jobs of an earlier runner had left", all);
+	if (s.lacking)
+		log_error("cannot see whether an earlier runner left processes: %s; nothing is started beside them", strerror(s.lacking));
+	return s.lacking ? -1 : 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
@@ -252,13 +316,11 @@ void sweep_open_thread(struct sweep *s, uint64_t socket)
 void sweep_open(struct sweep *s, uint64_t socket)
 {
 	sweep_open_thread(s, socket);
-	if (!s->on || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
-		log_warn("what jobs leave behind cannot be found: %s: %s", s->on ? "subreaper" : "/proc/self/task/*/children", strerror(errno));
-		sweep_close(s);
-		*s = (struct sweep){0};
+	if (s->on && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0)
 		return;
-	}
-	clear_away(s);
+	log_warn("what jobs leave behind cannot be found: %s: %s", s->on ? "subreaper" : "/proc/self/task/*/children", strerror(errno));
+	sweep_close(s);
+	*s = (struct sweep){0};
 }
 
 void sweep_close(struct sweep *s)

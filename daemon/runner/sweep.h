@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sweep - what holds a job where there are no control groups. The runner is a subreaper: whatever a job leaves behind, in a session of its own
- * or not, becomes a child of the runner's main thread when its parent dies (the jobs themselves are children of the workers, and so are their siblings: see siblings.h). So a job that
- * left nothing costs one look at an empty list, and what it did leave is killed generation by generation: an orphan is killed, its children
- * become orphans, until there are none.
+ * or not, becomes a child of the runner's main thread when its parent dies (the jobs themselves are children of the workers, and so are their
+ * siblings: see siblings.h). So a job that left nothing costs one look at an empty list, and what it did leave is killed generation by
+ * generation: an orphan is killed, its children become orphans, until there are none.
  *
  * Whose an orphan is, its environment says (JOBD_TOKEN=SOCKET.JOB.ATTEMPT, which the runner adds), else its session; one that has
  * neither any more is killed when no job runs. A runner that was killed has no orphans: what carries its socket's token is looked for in
@@ -26,16 +26,20 @@ struct sweep {
 	int children_fd;
 	char *text;             /* scratch */
 	size_t cap;
+	int lacking;            /* the errno of a look that failed for want of descriptors or memory; 0: none did */
 };
 
 #define SWEEP_TOKEN_MAX 80
 
 /*
- * sweep_open - become a subreaper; kill what an earlier runner of this socket left and wait until it is gone, however long that takes. The
- * caller has one thread, and is the only runner of that socket (whose number `socket` is, see cage_socket_number).
+ * sweep_clear - rule 7: kill what an earlier runner of this socket left that had no control groups, whether we have or not, and wait until it
+ * is gone, however long that takes. The caller has one thread, and is the only runner of that socket (whose number `socket` is, see
+ * cage_socket_number). 0; -1: something of it may live, and it has been logged why: nothing may be started.
  */
+int sweep_clear(uint64_t socket);
+/* sweep_open - become a subreaper. */
 void sweep_open(struct sweep *s, uint64_t socket);
-/* sweep_open_thread - only for the children of the calling thread, and what an earlier runner left stays. */
+/* sweep_open_thread - only for the children of the calling thread. */
 void sweep_open_thread(struct sweep *s, uint64_t socket);
 void sweep_close(struct sweep *s);
 

@@ -10,9 +10,10 @@ import varlink
 
 class Case(unittest.TestCase):
     config = "slots = 4\nlog_level = warning\n"
+    env = None
 
     def setUp(self):
-        self.d = kit.Daemon(config=self.config).start()
+        self.d = kit.Daemon(config=self.config, env=self.env).start()
         self.addCleanup(self.d.__exit__, None)
         self.pup = puppets.Puppets(self.d.folder)
         self.addCleanup(self.pup.close)

@@ -27,6 +27,7 @@ class Reboot(faults.Fault):
         world.kill()
         for pid in world.runners():
             died = os.pidfd_open(pid)
+            world.mark("runnerkill", pid)       # its jobs live on until the next one kills them
             worlds.send(signal.SIGKILL, pid)
             select.select([died], [], [])
             os.close(died)
