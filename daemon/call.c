@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls: each is answered in its turn. Replies of the oldest call under way go to the socket; those of younger ones are held until
- * all before them have ended.
+ * all before them have ended. A oneway call has no reply, so it has no turn either: it is over as soon as it has ended, also behind a stream
+ * that goes on, and does not count among those that the session waits for.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -103,8 +104,12 @@ static void end(struct call *c, json_t *msg)
 	c->on_abort = NULL;
 	c->on_drain = NULL;
 	c->heartbeat = NULL;
-	if (is_oldest(c))
+	if (is_oldest(c)) {
 		advance(s);
+	} else if (c->flags & VL_ONEWAY) {
+		release(c);
+		session_progress(s);
+	}
 }
 
 /* ---- the beginning and the end ------------------------------------------------------------------------------------- */

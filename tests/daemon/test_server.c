@@ -82,6 +82,22 @@ START_TEST(oneway_is_done_and_not_answered)
 }
 END_TEST
 
+START_TEST(oneway_calls_behind_one_that_goes_on_are_over_when_they_have_ended)
+{
+	struct vl_conn *c;
+
+	kit_start(NULL, 0);
+	c = kit_open();
+	kit_send(c, "org.test.Park", NULL, VL_PLAIN);
+	for (int i = 0; i < 3 * SERVER_PIPELINE; i++)
+		kit_send(c, "org.test.Echo", "{\"n\":1}", VL_ONEWAY);
+	kit_send(c, "org.test.Unpark", NULL, VL_PLAIN);        /* is read only if those do not count as under way */
+	ck_assert_str_eq(kit_recv(c), "{\"n\":1}");
+	ck_assert_str_eq(kit_recv(c), "{\"n\":1}");
+	vl_close(c);
+}
+END_TEST
+
 START_TEST(oneway_is_done_even_if_its_client_has_gone)
 {
 	static const char calls[] = "{\"method\":\"org.test.Echo\",\"oneway\":true}\0{\"method\":\"org.test.StopListening\",\"oneway\":true}";
@@ -261,6 +277,7 @@ static void add_service(Suite *suite)
 	tcase_add_test(tc, what_is_not_there_is_named);
 	tcase_add_test(tc, parameters_may_be_absent_null_or_empty);
 	tcase_add_test(tc, oneway_is_done_and_not_answered);
+	tcase_add_test(tc, oneway_calls_behind_one_that_goes_on_are_over_when_they_have_ended);
 	tcase_add_test(tc, oneway_is_done_even_if_its_client_has_gone);
 	tcase_add_test(tc, more_of_a_method_without_a_stream_is_one_reply);
 }
