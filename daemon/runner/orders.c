@@ -142,7 +142,7 @@ static void note_stuck(struct runner *r, const struct stuck_note *s)
 	struct attempt *a = attempts_find(&r->attempts, s->job, s->attempt);
 
 	if (a && !a->has_ended)
-		post_kill(r, a, RM_BY_OUTPUT, a->grace_ms);
+		post_kill(r, a, RM_BY_OUTPUT, a->output_max & RM_OUTPUT_WHOLE ? 0 : a->grace_ms);      /* else it could go on writing */
 }
 
 static void tell_end(struct runner *r, struct attempt *a)

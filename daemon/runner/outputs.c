@@ -54,6 +54,7 @@ struct letter {
 struct watched {
 	struct letter watch, forget;
 	uint64_t job, max;
+	bool whole;                     /* nothing is cut out: beyond max the job is ended */
 	uint32_t attempt;
 	bool forgotten;                 /* goes when no cutter has a file of it any more */
 	atomic_bool cut;                /* set by the thread, before the first gap is made */
@@ -255,17 +256,22 @@ static void tell(struct outputs *o, struct note *n)
 		log_die("the main thread's mailbox is bounded");
 }
 
-static void tell_stuck(struct outputs *o, struct output_file *f, int err)
+static void tell_to_end(struct outputs *o, struct output_file *f)
 {
 	struct stuck_note *s = malloc(sizeof(*s));
 
 	if (!s)
 		log_die("no memory for a message");
-	log_error("run %" PRIu64 " job %" PRIu64 ": its output can not be held to %" PRIu64 " bytes, so the job is ended: %s", f->of->job >> 32,
-		  f->of->job & UINT32_MAX, f->of->max, strerror(err));
 	*s = (struct stuck_note){.note = {.kind = NOTE_STUCK}, .job = f->of->job, .attempt = f->of->attempt};
 	forget_file(o, f);
 	tell(o, &s->note);
+}
+
+static void tell_stuck(struct outputs *o, struct output_file *f, int err)
+{
+	log_error("run %" PRIu64 " job %" PRIu64 ": its output can not be held to %" PRIu64 " bytes, so the job is ended: %s", f->of->job >> 32,
+		  f->of->job & UINT32_MAX, f->of->max, strerror(err));
+	tell_to_end(o, f);
 }
 
 /* ---- cutters ---- */
@@ -401,7 +407,9 @@ static void look(struct outputs *o, struct output_file *f)
 	f->idle = changed ? 0 : f->idle + 1;
 	f->size = st.st_size;
 	f->blocks = st.st_blocks;
-	if (changed && f->size > (int64_t)f->of->max)
+	if (f->of->whole && f->size > (int64_t)f->of->max)
+		tell_to_end(o, f);
+	else if (changed && f->size > (int64_t)f->of->max)
 		cut(o, f, GAP_AT_BLOCK);
 	else if (f->idle >= QUIET_AFTER)
 		rest(o, f);
@@ -485,7 +493,7 @@ static void settle(struct outputs *o, struct output_file *f)
 	struct stat st;
 
 	f->settled = true;
-	if (!f->ino || !stat_file(o, f, &st) || st.st_size <= (int64_t)f->of->max)
+	if (f->of->whole || !f->ino || !stat_file(o, f, &st) || st.st_size <= (int64_t)f->of->max)
 		return;
 	f->size = st.st_size;
 	cut(o, f, GAP_EXACT);
@@ -637,7 +645,8 @@ struct watched *outputs_watch(struct outputs *o, uint64_t job, uint32_t attempt,
 		log_die("no memory for the outputs of a job");
 	w->job = job;
 	w->attempt = attempt;
-	w->max = max;
+	w->max = max & ~RM_OUTPUT_WHOLE;
+	w->whole = max & RM_OUTPUT_WHOLE;
 	for (int i = 0; i < 2; i++)
 		w->file[i] = (struct output_file){.of = w, .dev = ids->file[i].dev, .ino = ids->file[i].ino, .wd = -1};
 	w->watch = (struct letter){.what = WATCH, .about = w};

@@ -27,7 +27,8 @@ struct output_ids outputs_identify(const int fds[2]);
 
 /* outputs_new - start the thread. state_dir is borrowed. Its stuck_notes go to `to`. NULL: errno. */
 struct outputs *outputs_new(const char *state_dir, struct mailbox *to);
-/* outputs_watch - from now on, of a job that runs: at most max bytes of each. Running out of memory ends the process. */
+/* outputs_watch - from now on, of a job that runs: at most max bytes of each; with RM_OUTPUT_WHOLE in max nothing is left out, and a stuck_note comes
+ * instead. Running out of memory ends the process. */
 struct watched *outputs_watch(struct outputs *o, uint64_t job, uint32_t attempt, uint64_t max, const struct output_ids *ids);
 /*
  * outputs_forget - it has ended. Returns whether something was left out: then its end is not to be told before `settled` has come back, by when

@@ -100,6 +100,7 @@ struct rm_ack {
 
 /* Strings are borrowed from the packet (decode) or the caller (encode); NULL = absent. argv and envp are blocks of NUL-terminated
  * strings, one after the other. Descriptors: stdout and stderr always, stdin if stdin_kind is RM_STDIN_FD. */
+#define RM_OUTPUT_WHOLE (UINT64_C(1) << 62)     /* in output_max: nothing is cut out. To a runner that does not know it there is no cap */
 enum rm_stdin { RM_STDIN_NULL, RM_STDIN_FD, RM_STDIN_FILE };
 struct rm_start {
 	uint64_t job;
@@ -116,7 +117,7 @@ struct rm_start {
 	int32_t umask;                  /* -1: the runner's */
 	int32_t nice;                   /* added; 0: none */
 	uint32_t stdin_kind;
-	uint64_t output_max;            /* bytes of stdout + stderr each; 0: no cap */
+	uint64_t output_max;            /* bytes of stdout + stderr each; 0: no cap. With RM_OUTPUT_WHOLE: beyond it the job is ended */
 	int fds[RM_FDS_MAX];            /* stdout, stderr, [stdin]; -1 none. Decode: owned by the caller */
 	bool fds_lost;                  /* decode: they did not arrive, as the receiver may have no more; all are -1 */
 };
