@@ -107,9 +107,26 @@ void budget_forget(struct run *r)
 	budget_make_room(r->e);
 }
 
+static uint64_t lower(uint64_t max, uint64_t limit)
+{
+	return limit && limit < max ? limit : max;
+}
+
+/* An item fails beyond it: the file is whole, and goes when it has been delivered. */
+static uint64_t item_max(const struct run *r)
+{
+	const struct conf *c = &r->e->conf;
+	int64_t given = r->spec->map->output_max;
+
+	return lower(lower(given ? (uint64_t)given : c->output_max, c->output_per_user), c->output_total);
+}
+
 uint64_t budget_output_max(const struct run *r)
 {
 	uint64_t max = r->e->conf.output_max;
+
+	if (r->is_map)
+		return item_max(r);
 
 	return is_full_for(r->e, r->uid) && max > KEPT_WHEN_FULL ? KEPT_WHEN_FULL : max;
 }

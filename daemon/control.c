@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "map.h"
 #include "rpc.h"
 
 static void post_run(struct run *r, enum event_kind kind)
@@ -86,6 +87,20 @@ static int must_exist(struct run *r, const char *path, struct req_error *err)
 
 /* ---- cancel --------------------------------------------------------------------------------------------------------- */
 
+static void send_kill(const struct active *a)
+{
+	struct engine *e = a->run->e;
+	uint32_t grace_ms = a->spec ? (uint32_t)a->spec->grace_ms : 10000;
+
+	runner_link_kill(e->link, JOB_ID(a->run->id, a->idx), a->attempt, a->at_once ? 0 : grace_ms);
+	engine_turn(e);
+}
+
+static bool is_sent(const struct active *a)
+{
+	return a->state == A_SENT || a->state == A_RUNNING;
+}
+
 /* The intent is on record: TERM now, KILL after its grace. */
 static void kill_recorded(struct store_op *op)
 {
@@ -94,10 +109,8 @@ static void kill_recorded(struct store_op *op)
 
 	if (a && a->end_reason)
 		a->killed = true;
-	if (a && a->killed && (a->state == A_SENT || a->state == A_RUNNING)) {
-		runner_link_kill(e->link, op->id, a->attempt, a->spec ? (uint32_t)a->spec->grace_ms : 10000);
-		engine_turn(e);
-	}
+	if (a && a->killed && is_sent(a))
+		send_kill(a);
 	notice_op(op);
 }
 
@@ -111,9 +124,18 @@ static void terminate(struct active *a, enum job_reason why)
 		return;
 	a->end_reason = (uint8_t)why;
 	post_job_then(r, a->idx, JT_STARTING, why, EV_CANCELLED, 0, kill_recorded);
-	if (a->state != A_SENT && a->state != A_RUNNING)
+	if (!is_sent(a))
 		send_picks(r);
 	engine_turn(r->e);
+}
+
+static void unbegun_recorded(struct store_op *op)
+{
+	struct run *r = engine_run(op->ctx, op->run.run);
+
+	notice_op(op);
+	if (r && r->map)
+		map_item_ended(r, op);
 }
 
 static void end_unbegun(struct run *r, jt_job j, struct jt_changes *ch)
@@ -128,7 +150,7 @@ static void end_unbegun(struct run *r, jt_job j, struct jt_changes *ch)
 		log_error("run %u: %s", r->id, je.text);
 		return;
 	}
-	post_job(r, j, JT_CANCELLED, WHY_CANCELLED, EV_CANCELLED);
+	post_job_then(r, j, JT_CANCELLED, WHY_CANCELLED, EV_CANCELLED, 0, unbegun_recorded);
 }
 
 static bool cancel_one(struct run *r, jt_job j, struct jt_changes *ch)
@@ -144,6 +166,20 @@ static bool cancel_one(struct run *r, jt_job j, struct jt_changes *ch)
 	else
 		end_unbegun(r, j, ch);
 	return true;
+}
+
+void control_cancel_job(struct run *r, jt_job j, bool now)
+{
+	struct active *a = active_find(r->e, JOB_ID(r->id, j));
+	struct jt_changes ch = { 0 };
+
+	if (a && a->picked && now && !a->at_once) {
+		a->at_once = true;
+		if (a->killed && is_sent(a))
+			send_kill(a);
+	}
+	cancel_one(r, j, &ch);
+	jt_changes_done(&ch);
 }
 
 /* What waits for a job that is being cancelled is skipped because of it, when it has ended. */
@@ -234,6 +270,8 @@ int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, s
 	if (path)
 		return cancel_path(r, path, ret_n, err);
 	*ret_n = 1;
+	if (r->map)
+		return map_control(r->map, false, err);
 	r->sealed = true;       /* nothing is added to a cancelled stream */
 	control_stop_run(r, now ? JT_STOP_NOW : JT_STOP, JT_STOP_CANCEL);
 	run_check_end(r);
@@ -325,6 +363,8 @@ int control_retry(struct run *r, const char *path, bool all, uint32_t *ret_n, st
 	struct jt_changes ch = { 0 };
 	struct jt_error je;
 
+	if (r->is_map)
+		return req_fail(err, "org.jobd.WrongState", "run %u is a map: its items are put again by `jobctl map --resume`", r->id);
 	if (path && must_exist(r, path, err) < 0)
 		return -1;
 	if (jt_sched_retry(r->sched, path, path ? strlen(path) : 0, all, &ch, &je) < 0) {

@@ -9,7 +9,7 @@
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
  *   budget.c    what these files take on the disk           quota.c     what a user may have queued
  *   health.c    what is lacking, and what that holds up     missing.c   a path that names no job
- *   progress.c  what a fetch says of itself
+ *   progress.c  what a fetch says of itself                map*.c      runs whose jobs are places for items: map.h
  *
  * A job that is about to run or runs has a struct active:
  *
@@ -40,6 +40,8 @@
 
 struct engine;
 struct run;
+struct map;
+struct map_wish;
 
 /* Beside the scheduler, for each job of a run that is in memory. */
 struct job_mem {
@@ -65,11 +67,13 @@ struct active {
 	enum active_state state;
 	bool picked;                    /* has a slot of its run and of the engine */
 	bool killed;                    /* a KILL has been sent, or is to be sent once it is known to run */
+	bool at_once;                   /* and that without grace */
 	uint8_t end_reason;             /* WHY_CANCELLED, WHY_STOPPED: ends so whatever it does; 0 */
 	uint8_t todo;                   /* enum active_todo: once its specification has been read again */
 	bool seen;                      /* in the inventory that is being reconciled */
 	bool unreadable;                /* its specification was read, and is none */
 	uint64_t output_max;            /* that it was started with; 0: by an earlier jobd */
+	uint32_t slot;                  /* of a map: the number its command is told, from 1; 0: none */
 	const struct store_op *arming;  /* the ARM it waits for, of all that were posted for this job */
 	struct rm_end end;              /* TODO_END */
 	int32_t pid;
@@ -101,6 +105,7 @@ struct run {
 	char *options;                  /* JSON as given */
 	enum run_state state;
 	bool stream, sealed, paused;
+	bool is_map;
 	uint8_t stopped;                /* 0, 1 + enum jt_stop */
 	enum jt_stop_why stop_why;
 	int64_t submitted_at_us, started_at_us, ended_at_us;
@@ -114,6 +119,7 @@ struct run {
 	struct arena arena;
 	struct spec_run *spec;
 	struct jt_sched *sched;
+	struct map *map;                /* of a map that has not ended */
 	struct job_mem *mem;
 	size_t mem_cap;
 	struct active_list picks;       /* picked, in order, not yet sent */
@@ -182,6 +188,8 @@ struct engine {
 	TAILQ_HEAD(, run) lru;
 	size_t lru_jobs, lru_runs;
 
+	LIST_HEAD(, map) maps;
+	TAILQ_HEAD(, map) map_news;     /* that have something to tell at the end of the turn */
 	LIST_HEAD(, run) bulks;
 	struct event *hourly;           /* forgotten bulks, retention */
 	LIST_HEAD(, watcher) watchers;
@@ -240,7 +248,7 @@ void send_picks(struct run *r);                          /* starts whose ARM is 
 void send_all_picks(struct engine *e);                   /* of every run: the runner takes starts again */
 void rearm(struct active *a);                            /* for another incarnation of the runner */
 void slot_taken(struct run *r);
-void slot_freed(struct run *r);
+void slot_freed(struct active *a);
 void disarm(struct active *a);                          /* armed ahead and not wanted any more */
 
 /* ---- launch.c, output.c ---------------------------------------------------------------------------------------- */
@@ -253,6 +261,7 @@ int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /
 /* output_tail - the last bytes of what an attempt wrote, at most size. Their number; 0: nothing, or it cannot be read. */
 size_t output_tail(struct engine *e, uint64_t id, uint32_t attempt, bool err, char *buf, size_t size);
 void output_drop(struct run *r);
+void output_remove(struct run *r, uint64_t id, uint32_t attempt);       /* the files of one attempt, whose record has gone or is to have none */
 void output_run_ended(struct run *r);                   /* and that is durable */
 void output_found(void *ctx, uint32_t run, int64_t bytes);      /* ctx: the engine; a folder that the sweep has come by */
 
@@ -276,6 +285,7 @@ void outcome_lost(struct active *a);                    /* nobody saw it end; a-
 void outcome_cancelled(struct active *a);               /* picked, never sent, and cancelled */
 void outcome_changes(struct run *r, struct jt_changes *ch);             /* records ends that followed; empties ch */
 void run_check_end(struct run *r);
+void run_end(struct run *r, enum run_state state);      /* all of it has ended */
 bool active_parse(struct active *a, const char *text, size_t len);      /* fills a->spec */
 void fill_state(struct active *a, struct store_job_state *st, enum jt_state state);
 
@@ -316,6 +326,10 @@ void submit_whole(struct engine *e, struct call *call, const json_t *options, co
 void submit_open(struct engine *e, struct call *call, const json_t *options, const char *mode);
 void submit_add(struct engine *e, struct call *call, struct run *r, const json_t *jobs);
 void submit_seal(struct engine *e, struct call *call, struct run *r, const char *path);
+struct run *submit_map(struct engine *e, struct call *call, const json_t *options, struct req_error *err);      /* NULL with *err */
+char *submit_map_options(const json_t *options);        /* as a run has them; the caller frees */
+void submit_map_again(struct run *r);                   /* it goes on with other options, or lives again */
+int submit_refuse_spec(struct req_error *err, const struct spec_error *se);      /* always -1 */
 void submit_session_closed(struct engine *e, struct session *s);
 void submit_forget_old(struct engine *e);
 struct run *submit_find_bulk(struct engine *e, struct session *s, uint32_t id);
@@ -330,6 +344,7 @@ void quota_charge(struct run *r, uint64_t n_jobs, uint64_t bytes);
 void quota_release(struct run *r);                      /* the run has ended, or is gone; again: nothing */
 void quota_recharge(struct run *r);                     /* for exactly those of its jobs that have not ended */
 
+void control_cancel_job(struct run *r, jt_job j, bool now);     /* of a map; now: without grace, also one that has been told to end */
 int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, struct req_error *err);
 int control_hold(struct run *r, const char *path, bool hold, uint32_t *ret_n, struct req_error *err);
 int control_pause(struct run *r, bool pause, struct req_error *err);
@@ -357,6 +372,10 @@ bool notice_is_awaited(const struct run *r, jt_job j);                  /* someb
 void notice_job_ended(struct run *r, jt_job j);                         /* durable: waiters */
 void notice_run_ended(struct run *r);
 void notice_run_gone(struct run *r);
+
+/* ---- map_open.c, map_client.c ---------------------------------------------------------------------------------- */
+int map_recover(struct run *r, struct store_error *err);                /* before store_start */
+void map_turn(struct engine *e);                                        /* send what has gathered */
 
 /* ---- rpc_logs.c ------------------------------------------------------------------------------------------------ */
 void logs_attempt_changed(struct engine *e, uint64_t id);               /* it has started, or its end is durable */

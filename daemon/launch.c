@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "map.h"
 
 /* A block of NUL-terminated strings, as a START wants argv and envp. */
 struct block {
@@ -113,20 +115,40 @@ static void env_merge(struct block *b, const struct spec_job *s, const struct bl
 		block_add(b, s->env[i].name, s->env[i].value);
 }
 
+static void add_number(struct block *b, const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	block_add(b, name, text);
+}
+
+static void env_of_item(struct block *b, const struct active *a, const struct map_item *it)
+{
+	if (a->run->name)
+		block_add(b, "JOBD_MAP", a->run->name);
+	else
+		add_number(b, "JOBD_MAP", a->run->id);
+	add_number(b, "JOBD_SEQ", it->seq);
+	add_number(b, "JOBD_SLOT", a->slot);
+}
+
 static void env_of(struct block *b, const struct active *a)
 {
+	const struct map_item *it = a->run->map ? map_item_at(a->run->map, a->idx) : NULL;
 	struct block base = { 0 };
-	char run[16], attempt[16];
+	char run[16];
 
 	snprintf(run, sizeof(run), "%u", a->run->id);
-	snprintf(attempt, sizeof(attempt), "%u", a->attempt);
 	env_base(&base, login_of(uid_of(a)));
 	env_merge(b, a->spec, &base);
 	free(base.buf);
 	block_add(b, "JOBD_SOCKET", a->run->e->socket_path);
 	block_add(b, "JOBD_RUN", run);
 	block_add(b, "JOBD_PATH", jt_job_path(a->run->sched, a->idx, NULL));
-	block_add(b, "JOBD_ATTEMPT", attempt);
+	add_number(b, "JOBD_ATTEMPT", a->attempt - (it ? it->base : 0));
+	if (it)
+		env_of_item(b, a, it);
 }
 
 /* JOBD_JOB is the address that jobctl takes. */
@@ -160,27 +182,42 @@ static void fetch_argv(struct block *b, const char *program, const struct spec_f
 	spec_fetch_options(f, add_option, b);
 }
 
-static void argv_of(struct block *b, const struct active *a)
+/* -1: there is none, see map_argv. */
+static int item_argv(struct block *b, struct active *a)
+{
+	char **argv = map_argv(a);
+
+	for (size_t i = 0; argv && argv[i]; i++)
+		block_add(b, NULL, argv[i]);
+	free(argv);
+	return argv ? 0 : -1;
+}
+
+static int argv_of(struct block *b, struct active *a)
 {
 	const struct spec_job *s = a->spec;
 
+	if (s->kind == SPEC_ITEM)
+		return item_argv(b, a);
+
 	if (s->kind == SPEC_FETCH) {
 		fetch_argv(b, a->run->e->fetch_program, s->fetch);
-		return;
+		return 0;
 	}
 	if (s->kind == SPEC_SHELL) {
 		block_add(b, NULL, "/bin/sh");
 		block_add(b, NULL, "-c");
 		block_add(b, NULL, s->shell);
-		return;
+		return 0;
 	}
 	for (size_t i = 0; i < s->argc; i++)
 		block_add(b, NULL, s->argv[i]);
+	return 0;
 }
 
-static int text_fd(const char *text)
+static int bytes_fd(const char *text, size_t len)
 {
-	size_t len = strlen(text), done = 0;
+	size_t done = 0;
 	int fd = memfd_create("stdin", MFD_CLOEXEC);
 
 	while (fd >= 0 && done < len) {
@@ -212,26 +249,45 @@ static void close_fds(int *fds, int n)
 	errno = e;
 }
 
-/* What it reads as its standard input; NULL: nothing that we give. */
-static const char *stdin_text(const struct spec_job *s)
+/* What it reads as its standard input; data NULL: nothing that we give. */
+static struct jt_bytes stdin_bytes(const struct active *a)
 {
-	return s->kind == SPEC_FETCH ? s->fetch->url : s->stdin_text;
+	const struct spec_job *s = a->spec;
+	const char *text = s->kind == SPEC_FETCH ? s->fetch->url : s->stdin_text;
+
+	if (s->kind == SPEC_ITEM && a->run->spec->map->item_on_stdin)
+		return s->item->v[0];
+	return (struct jt_bytes){ text, text ? strlen(text) : 0 };
+}
+
+/* Of a map, what stderr is beside a file of its own: the same as stdout, or nothing. -1 with errno: then both have been closed. */
+static int redirect_stderr(const struct active *a, int fds[2])
+{
+	int to = a->run->is_map ? a->run->spec->map->stderr_to : SPEC_STDERR_APART;
+
+	if (to == SPEC_STDERR_APART)
+		return 0;
+	close(fds[1]);
+	fds[1] = to == SPEC_STDERR_MERGE ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (fds[1] < 0)
+		close_fds(fds, 1);
+	return fds[1] < 0 ? -1 : 0;
 }
 
 static int open_fds(struct active *a, struct rm_start *st)
 {
-	const char *text = stdin_text(a->spec);
+	struct jt_bytes text = stdin_bytes(a);
 
 	for (int i = 0; i < RM_FDS_MAX; i++)
 		st->fds[i] = -1;
-	if (output_open(a, st->fds) < 0)
+	if (output_open(a, st->fds) < 0 || redirect_stderr(a, st->fds) < 0)
 		return -1;
 	if (a->spec->stdin_file) {
 		st->stdin_kind = RM_STDIN_FILE;
 		st->stdin_file = a->spec->stdin_file;
-	} else if (text) {
+	} else if (text.data) {
 		st->stdin_kind = RM_STDIN_FD;
-		st->fds[2] = text_fd(text);
+		st->fds[2] = bytes_fd(text.data, text.len);
 		if (st->fds[2] < 0) {
 			close_fds(st->fds, 2);
 			return -1;
@@ -280,6 +336,8 @@ static void fill_start(struct rm_start *st, struct active *a, const struct block
 	st->umask = s->umask;
 	st->nice = s->nice;
 	st->output_max = a->output_max = budget_output_max(a->run);
+	if (a->run->is_map)
+		st->output_max |= RM_OUTPUT_WHOLE;
 }
 
 int launch(struct active *a)
@@ -299,7 +357,13 @@ int launch(struct active *a)
 	}
 	if (open_fds(a, &st) < 0)
 		return lacking(e, "files for outputs cannot be made");
-	argv_of(&argv, a);
+	if (a->run->map)
+		map_slot_take(a);
+	if (argv_of(&argv, a) < 0) {
+		close_fds(st.fds, 3);
+		failed_here(a, EILSEQ, RM_AT_EXEC);
+		return 0;
+	}
 	env_of(&env, a);
 	env_address(&env, a);
 	fill_start(&st, a, &argv, &env);

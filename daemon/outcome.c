@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "failpoint.h"
 #include "log.h"
+#include "map.h"
 #include "rpc.h"
 
 #define CHANGES_MAX 512
@@ -32,7 +33,7 @@ bool active_parse(struct active *a, const char *text, size_t len)
 	struct spec_error err = { .text = "no specification" };
 	struct spec_job *spec = arena_alloc(&a->arena, sizeof(*spec));
 
-	if (!text || spec_job_parse(text, len, a->run->spec, &a->arena, spec, &err) < 0) {
+	if (!text || (a->run->is_map ? spec_item_parse : spec_job_parse)(text, len, a->run->spec, &a->arena, spec, &err) < 0) {
 		log_error("job %u/%s: stored specification is unreadable: %s", a->run->id,
 			  jt_job_path(a->run->sched, a->idx, NULL), err.text);
 		a->unreadable = true;
@@ -64,11 +65,17 @@ static unsigned retry_kind(enum job_reason why)
 	}
 }
 
+/* An item that no exec takes is the same the next time. */
+static bool is_hopeless(const struct spec_job *s, const struct rm_end *end)
+{
+	return s->kind == SPEC_ITEM && end->how == RM_SPAWN && (end->code == E2BIG || end->code == EILSEQ);
+}
+
 static bool retries(const struct spec_job *s, const struct rm_end *end)
 {
 	enum job_reason why = reason_of(end);
 
-	if (!(s->retry_on & retry_kind(why)))
+	if (!(s->retry_on & retry_kind(why)) || is_hopeless(s, end))
 		return false;
 	if (why != WHY_EXIT)
 		return true;
@@ -135,14 +142,41 @@ static const char *stage_name(unsigned stage)
 	return stage < sizeof(names) / sizeof(*names) ? names[stage] : "start";
 }
 
+static const char *program_of(const struct active *a)
+{
+	const struct spec_job *s = a->spec;
+
+	switch (s->kind) {
+	case SPEC_SHELL: return "/bin/sh";
+	case SPEC_FETCH: return a->run->e->fetch_program;
+	case SPEC_ITEM: return a->run->spec->map->shell ? "/bin/sh" : a->run->spec->map->words.v[0];
+	default: return s->argv[0];
+	}
+}
+
+/* Who maps tells by the name of the error, which stands in front, what became of the item. */
+static char *item_message(const struct active *a, const struct rm_end *end)
+{
+	char *text;
+
+	if (end->code == EILSEQ)
+		return xstrdup("EILSEQ: an item with a NUL byte cannot be an argument; let it be the standard input");
+	if (asprintf(&text, "%s: cannot %s %.300s: %s", strerrorname_np(end->code) ? strerrorname_np(end->code) : "error", stage_name(end->stage),
+		     end->stage == RM_AT_CWD ? a->spec->cwd ? a->spec->cwd : "/" : program_of(a), strerror(end->code)) < 0)
+		log_die("out of memory");
+	return text;
+}
+
 static char *spawn_message(const struct active *a, const struct rm_end *end)
 {
 	const struct spec_job *s = a->spec;
 	const char *what = "";
 	char *text;
 
+	if (s && s->kind == SPEC_ITEM)
+		return item_message(a, end);
 	if (s && end->stage == RM_AT_EXEC)
-		what = s->kind == SPEC_SHELL ? "/bin/sh" : s->kind == SPEC_FETCH ? a->run->e->fetch_program : s->argv[0];
+		what = program_of(a);
 	else if (s && end->stage == RM_AT_CWD)
 		what = s->cwd ? s->cwd : "/";
 	else if (s && end->stage == RM_AT_USER)
@@ -167,6 +201,15 @@ static void fill_attempt(struct active *a, const struct rm_end *end, struct stor
 		at->message = progress_last_words(a, end->code);
 }
 
+/* What an attempt wrote that is followed by another one is nobody's. */
+static void attempt_at_item_ended(struct run *r, struct store_op *op)
+{
+	if (jt_state_is_final((enum jt_state)op->job.state))
+		map_item_ended(r, op);
+	else
+		output_remove(r, op->id, op->attempt.attempt);
+}
+
 /* handover.pml: commit_end is done; send_ack. */
 static void end_durable(struct store_op *op)
 {
@@ -184,6 +227,8 @@ static void end_durable(struct store_op *op)
 	r->n_ending--;
 	notice_event(e, &op->event);
 	logs_attempt_changed(e, op->id);
+	if (r->map)
+		attempt_at_item_ended(r, op);
 	if (jt_state_is_final((enum jt_state)op->job.state))
 		notice_job_ended(r, j);
 	engine_turn(e);
@@ -213,9 +258,11 @@ static void post_end(struct active *a, const struct jt_end *end, enum job_reason
 	op->event.reason = (uint8_t)why;
 	op->event.exit_code = at->exit_code;
 	op->event.signal = at->signal;
-	op->urgent = notice_is_awaited(r, a->idx);
+	op->urgent = r->map ? map_hurries(r->map) : notice_is_awaited(r, a->idx);
 	op->done = end_durable;
 	op->arg = a;
+	if (r->map && jt_state_is_final(end->state))
+		map_item_ending(a, at);
 	a->state = A_ENDING;
 	r->n_ending++;
 	r->e->n_ends++;
@@ -236,7 +283,7 @@ static void step_end(struct active *a, const struct jt_end *end, struct jt_chang
 	struct jt_error err;
 
 	must(a, jt_sched_end(a->run->sched, a->idx, end, ch, &err), &err);
-	slot_freed(a->run);
+	slot_freed(a);
 }
 
 static void end_for_good(struct active *a, enum jt_outcome outcome, enum job_reason why, const struct store_attempt *at)
@@ -261,7 +308,7 @@ static void end_for_now(struct active *a, int64_t delay_ns, enum job_reason why,
 	int64_t due = now_ns() + delay_ns;
 
 	must(a, jt_sched_backoff(a->run->sched, a->idx, due, &err), &err);
-	slot_freed(a->run);
+	slot_freed(a);
 	post_end(a, &end, why, at, EV_RETRYING, due);
 }
 
@@ -294,8 +341,8 @@ static void put_back(struct active *a, const struct rm_end *end)
 	engine_post(r->e, op);
 	runner_link_ack(r->e->link, id, a->attempt);
 	runner_link_flush(r->e->link);
+	slot_freed(a);
 	active_free(a);
-	slot_freed(r);
 }
 
 static void it_forks(struct run *r)
@@ -308,7 +355,7 @@ static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
 {
 	struct run *r = a->run;
 	struct job_mem *m = run_mem(r, a->idx);
-	struct store_op *op = engine_op(r->e, ST_EVENT, r);
+	struct store_op *op;
 	int64_t ms = (started_at_us - r->submitted_at_us) / 1000;
 
 	a->pid = pid;
@@ -317,6 +364,9 @@ static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
 		m->budget_ms = ms < 1 ? 1 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 	if (!r->started_at_us)
 		r->started_at_us = started_at_us;
+	if (r->is_map)
+		return;
+	op = engine_op(r->e, ST_EVENT, r);
 	engine_event(op, r, a->idx, EV_STARTED);
 	op->event.at_us = started_at_us;
 	op->event.attempt = a->attempt;
@@ -331,8 +381,16 @@ static void lost_for_now(struct active *a, const struct store_attempt *at, bool 
 	struct jt_error err;
 
 	must(a, hold ? jt_sched_hold_lost(a->run->sched, a->idx, &err) : jt_sched_unstart(a->run->sched, a->idx, &err), &err);
-	slot_freed(a->run);
+	slot_freed(a);
 	post_end(a, &end, WHY_LOST, at, EV_LOST, 0);
+}
+
+/* Bytes of it have been given away: what another attempt wrote would be other ones. */
+static bool was_read_live(const struct active *a)
+{
+	const struct map_item *it = a->run->map ? map_item_at(a->run->map, a->idx) : NULL;
+
+	return it && it->read_live;
 }
 
 /* handover.pml: commit_lost. pid: of an end that the runner told and is to be acknowledged; -1: there is none. */
@@ -348,16 +406,25 @@ static void lose(struct active *a, int32_t pid)
 	output_collect(a, &at);
 	if (a->end_reason)
 		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);
-	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL)
+	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL || was_read_live(a))
 		end_for_good(a, JT_END_LOST, WHY_LOST, &at);
 	else
 		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
+}
+
+/* The output of an item is whole, or too large: also where it ended before the runner saw that. */
+static bool is_too_large(const struct active *a, const struct store_attempt *at)
+{
+	int64_t max = a->output_max ? (int64_t)a->output_max : (int64_t)budget_output_max(a->run);
+
+	return a->run->is_map && !a->end_reason && (at->out_bytes > max || at->err_bytes > max);
 }
 
 /* handover.pml: receive_end. */
 static void one_end(struct active *a, const struct rm_end *end)
 {
 	struct store_attempt at;
+	struct rm_end judged;
 	int64_t delay;
 
 	if (!a->spec && !a->unreadable && !a->end_reason) {     /* adopted; its specification is on the way */
@@ -380,6 +447,12 @@ static void one_end(struct active *a, const struct rm_end *end)
 		return;
 	}
 	fill_attempt(a, end, &at);
+	if (is_too_large(a, &at)) {
+		judged = *end;
+		judged.cause = RM_BY_OUTPUT;
+		at.reason = WHY_OUTPUT;
+		end = &judged;
+	}
 	if (is_failure(a, end)) {
 		run_mem(a->run, a->idx)->n_failed++;
 		delay = retry_delay(a, end);
@@ -456,6 +529,8 @@ void outcome_started(struct engine *e, const struct rm_started *st)
 	note_start(a, st->pid, st->started_at_us);
 	a->state = A_RUNNING;
 	jt_sched_running(a->run->sched, a->idx, &err);
+	if (a->run->map)
+		map_item_started(a);
 	if (!LIST_EMPTY(&e->followers))
 		logs_attempt_changed(e, st->job);
 }
@@ -487,8 +562,8 @@ void outcome_unstarted(struct active *a)
 	}
 	must(a, jt_sched_unstart(r->sched, a->idx, &err), &err);
 	run_mem(r, a->idx)->attempts--;
+	slot_freed(a);
 	active_free(a);
-	slot_freed(r);
 }
 
 void outcome_cancelled(struct active *a)
@@ -578,6 +653,7 @@ static void run_end_durable(struct store_op *op)
 
 	notice_event(e, &op->event);
 	output_run_ended(r);
+	map_run_ended(r);
 	if (run_is_final(r) && r->ended_at_us == op->run.ended_at_us)   /* not retried meanwhile */
 		notice_run_ended(r);
 }
@@ -592,12 +668,17 @@ static enum run_state result_of(struct jt_result res)
 void run_check_end(struct run *r)
 {
 	struct jt_result res = jt_sched_result(r->sched);
+
+	if (res.done && !r->ended_noted)
+		run_end(r, result_of(res));
+}
+
+void run_end(struct run *r, enum run_state state)
+{
 	struct store_op *op;
 
-	if (!res.done || r->ended_noted)
-		return;
 	r->ended_noted = true;
-	r->state = result_of(res);
+	r->state = state;
 	r->ended_at_us = now_us();
 	memcpy(r->counts, jt_sched_counts(r->sched)->n, sizeof(r->counts));
 	run_unwant(r);

@@ -146,7 +146,7 @@ static int64_t collect_one(const struct active *a, bool err, char **ret_text, st
 		return errno == ENOENT ? 0 : -1;
 	if (st.st_size == 0)
 		unlinkat(e->out_fd, name, 0);
-	if (st.st_size > PACK_MAX)
+	if (st.st_size > PACK_MAX && !a->run->is_map)   /* an item of a map fails rather than lacks a part */
 		*ret_gap = settle_large(e, a, name, st.st_size);
 	if (st.st_size && gap_kept(ret_gap, st.st_size) <= (ret_gap->end ? PACK_CUT_MAX : PACK_MAX))
 		*ret_text = read_kept(e, name, st.st_size, ret_gap);
@@ -181,6 +181,19 @@ void output_settled(struct run *r, uint64_t id, const struct store_attempt *at)
 		bytes += gap_kept(&at->err_gap, at->err_bytes);
 	if (bytes)
 		budget_add(r, bytes);
+}
+
+void output_remove(struct run *r, uint64_t id, uint32_t attempt)
+{
+	struct stat st;
+	char name[64];
+
+	for (int i = 0; i < 2; i++) {
+		name_of(name, id, attempt, i);
+		if (fstatat(r->e->out_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || unlinkat(r->e->out_fd, name, 0) < 0)
+			continue;
+		budget_add(r, -(st.st_size < r->out_bytes ? st.st_size : r->out_bytes));
+	}
 }
 
 void output_drop(struct run *r)

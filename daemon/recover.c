@@ -43,6 +43,7 @@ static void take_run(void *arg, struct store_run *sr)
 	r->ended_at_us = sr->ended_at_us;
 	memcpy(r->counts, sr->counts, sizeof(r->counts));
 	r->ended_noted = run_is_final(r);
+	r->is_map = r->options && strncmp(r->options, "{\"map\":", 7) == 0;
 	run_index(r);
 }
 
@@ -69,7 +70,7 @@ int recover_jobs(struct engine *e, struct store_error *err)
 
 		if (!r || run_is_final(r))
 			continue;
-		if (run_load_now(r, err) < 0)
+		if (run_load_now(r, err) < 0 || (r->is_map && map_recover(r, err) < 0))
 			return -1;
 		quota_recharge(r);
 		n++;

@@ -40,7 +40,7 @@ int run_make_sched(struct run *r, struct jt_error *err)
 	r->slots = s->workers ? s->workers : n_cpus();
 	o.slots = r->slots;
 	r->interval_ns = s->interval_ms * INT64_C(1000000);
-	if (s->interval_ms || s->period_ms) {
+	if (s->interval_ms || s->period_ms || s->map) {
 		o.interval = interval_of;
 		o.interval_arg = r;
 	}

@@ -12,6 +12,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "map.h"
 
 #define AHEAD_MIN 128           /* jobs armed ahead of the free slots: what ends while arms linger and are committed must find its
 				   successor armed (15 jobs end in 5 ms) */
@@ -55,8 +56,12 @@ void slot_taken(struct run *r)
 	key_changed(r);
 }
 
-void slot_freed(struct run *r)
+void slot_freed(struct active *a)
 {
+	struct run *r = a->run;
+
+	if (a->slot)
+		map_slot_give(a);
 	r->e->n_running--;
 	r->n_running--;
 	key_changed(r);
@@ -231,6 +236,8 @@ static bool pick_from(struct run *r)
 		at = JT_NEVER;
 		j = jt_sched_next(r->sched, now, &at);
 	}
+	if (j != JT_NONE && r->map)
+		j = map_may_start(r->map, j);
 	if (j == JT_NONE) {
 		ask_again_at(r, at);
 		arm_ahead(r);

@@ -243,8 +243,9 @@ int store_load_heads(struct store *st, struct store_heads *ret, struct store_err
 int store_load_runs(struct store *st, void (*fn)(void *arg, struct store_run *run), void *arg, struct store_error *err);
 /* The same as ST_LOAD_JOBS, now. op->row, op->dir, op->run.run. */
 int store_load_jobs(struct store *st, struct store_op *op, struct store_error *err);
-/* The items of a run that are not delivered, by tag. *item is borrowed for the call. */
-int store_load_items(struct store *st, uint32_t run, void (*fn)(void *arg, const struct store_item *item), void *arg, struct store_error *err);
+/* The items of a run that are not delivered, by tag, and the highest tag of all (0: none). *item is borrowed for the call. */
+int store_load_items(struct store *st, uint32_t run, void (*fn)(void *arg, const struct store_item *item), void *arg, uint64_t *ret_last_tag,
+		     struct store_error *err);
 /* The strings are borrowed for the call. */
 int store_load_settings(struct store *st, void (*fn)(void *arg, const char *name, const char *value), void *arg,
 			struct store_error *err);

@@ -201,9 +201,10 @@ int store_items_in_hand(struct store *st, struct store_op *op)
 	return rc ? rc : last_tag(st, op->run.run, &op->n);
 }
 
-int store_load_items(struct store *st, uint32_t run, void (*fn)(void *arg, const struct store_item *item), void *arg, struct store_error *err)
+int store_load_items(struct store *st, uint32_t run, void (*fn)(void *arg, const struct store_item *item), void *arg, uint64_t *ret_last_tag,
+		     struct store_error *err)
 {
-	if (in_hand(st, run, fn, arg) == SQLITE_OK)
+	if (in_hand(st, run, fn, arg) == SQLITE_OK && last_tag(st, run, ret_last_tag) == SQLITE_OK)
 		return 0;
 	snprintf(err->text, sizeof(err->text), "%s: can not read the items of a map: %s", st->path, sqlite3_errmsg(st->db));
 	return -1;

@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "failpoint.h"
 #include "log.h"
+#include "map.h"
 #include "proto/varlink.h"
 #include "rpc.h"
 
@@ -28,7 +29,7 @@ int req_fail(struct req_error *err, const char *name, const char *fmt, ...)
 	return -1;
 }
 
-static int refuse_spec(struct req_error *err, const struct spec_error *se)
+int submit_refuse_spec(struct req_error *err, const struct spec_error *se)
 {
 	req_fail(err, "org.jobd.Refused", "%s", se->text);
 	snprintf(err->field, sizeof(err->field), "%s", se->field);
@@ -46,7 +47,7 @@ static int refuse_tree(struct req_error *err, const struct jt_error *je, const c
 
 /* ---- a new run ------------------------------------------------------------------------------------------------------ */
 
-enum submit_mode { WHOLE, BULK, STREAM };
+enum submit_mode { WHOLE, BULK, STREAM, MAP };
 
 #define RUNS_MAX UINT32_C(2000000000)    /* their table is indexed by number */
 
@@ -129,16 +130,28 @@ static char *dump(const json_t *obj)
 	return text;
 }
 
+/* The options of a map come by another door. */
+static int check_no_map(const json_t *options, enum submit_mode mode, struct req_error *err)
+{
+	if (mode == MAP || !json_object_get(options, "map"))
+		return 0;
+	snprintf(err->field, sizeof(err->field), "map");
+	return req_fail(err, "org.jobd.Refused", "map is no field of a run: see the method Map");
+}
+
 static int fill_run(struct run *r, const json_t *options, enum submit_mode mode, struct req_error *err)
 {
 	struct spec_error se;
 	struct jt_error je;
 
+	if (check_no_map(options, mode, err) < 0)
+		return -1;
 	r->options = dump(options);
-	r->stream = mode == STREAM;
+	r->stream = mode == STREAM || mode == MAP;
+	r->is_map = mode == MAP;
 	r->submitted_at_us = now_us();
 	if (run_read_options(r, &se) < 0)
-		return refuse_spec(err, &se);
+		return submit_refuse_spec(err, &se);
 	if (check_user(r, &r->spec->base, err) < 0 || check_env_inherit(&r->spec->base, err) < 0)
 		return -1;
 	if (run_make_sched(r, &je) < 0)
@@ -312,7 +325,7 @@ static int read_jobs(struct run *r, const json_t *jobs, struct batch *b, struct 
 	json_array_foreach(jobs, i, obj) {
 		arena_reset(&scratch);
 		if (spec_job_read(obj, r->spec, &scratch, &s, &se) < 0) {
-			refuse_spec(err, &se);
+			submit_refuse_spec(err, &se);
 			break;
 		}
 		if (check_user(r, &s, err) < 0 || check_env_inherit(&s, err) < 0 || check_fetch(r->e, &s, err) < 0)
@@ -548,13 +561,20 @@ void submit_open(struct engine *e, struct call *call, const json_t *options, con
 		open_stream(r, call);
 }
 
+static int refuse_map(const struct run *r, struct req_error *err)
+{
+	if (!r->is_map)
+		return 0;
+	return req_fail(err, "org.jobd.WrongState", "run %u is a map: items are put by the client that has it", r->id);
+}
+
 void submit_add(struct engine *e, struct call *call, struct run *r, const json_t *jobs)
 {
 	struct req_error err = { 0 };
 	struct jt_changes ch = { 0 };
 	json_t *reply = json_pack("{s:I}", "added", (json_int_t)json_array_size(jobs));
 
-	if (check_open(e, &err) < 0 || (!r->stream && r->state != RUN_BULK &&
+	if (check_open(e, &err) < 0 || refuse_map(r, &err) < 0 || (!r->stream && r->state != RUN_BULK &&
 	    req_fail(&err, "org.jobd.WrongState", "run %u was submitted whole: jobs can be added to open runs only", r->id) < 0) ||
 	    (run_is_final(r) && req_fail(&err, "org.jobd.WrongState", "run %u has ended: nothing can be added", r->id) < 0) ||
 	    add_jobs(r, jobs, &ch, &err) < 0) {
@@ -634,7 +654,9 @@ void submit_seal(struct engine *e, struct call *call, struct run *r, const char 
 {
 	struct req_error err = { 0 };
 
-	if (r->state == RUN_BULK && !path) {
+	if (refuse_map(r, &err) < 0) {
+		call_fail(call, &err);
+	} else if (r->state == RUN_BULK && !path) {
 		seal_bulk(e, call, r);
 	} else if (r->stream && r->sched && !run_is_final(r)) {
 		seal_stream(e, call, r, path);
@@ -644,6 +666,60 @@ void submit_seal(struct engine *e, struct call *call, struct run *r, const char 
 		req_fail(&err, "org.jobd.WrongState", "run %u is not open: there is nothing to seal", r->id);
 		call_fail(call, &err);
 	}
+}
+
+/* ---- maps ----------------------------------------------------------------------------------------------------------------- */
+
+/* Beside them a run has no options of its own: see run_read_options. */
+static json_t *options_of_map(const json_t *options)
+{
+	return json_pack("{s:O}", "map", options);
+}
+
+char *submit_map_options(const json_t *options)
+{
+	json_t *all = options_of_map(options);
+	char *text = dump(all);
+
+	json_decref(all);
+	return text;
+}
+
+struct run *submit_map(struct engine *e, struct call *call, const json_t *options, struct req_error *err)
+{
+	json_t *all = options_of_map(options);
+	struct run *r = new_run(e, call, all, MAP, err);
+	struct jt_changes ch = { 0 };
+
+	json_decref(all);
+	if (r && (map_new(r, err) < 0 || begin(r, &ch, err) < 0)) {
+		run_forget(r);
+		r = NULL;
+	}
+	if (r) {
+		post_run(r);
+		show_run(r);
+	}
+	jt_changes_done(&ch);
+	return r;
+}
+
+void submit_map_again(struct run *r)
+{
+	struct store_op *op = engine_op(r->e, ST_RUN_SET, r);
+
+	run_unretire(r);
+	r->ended_noted = false;
+	r->paused = false;
+	jt_sched_pause(r->sched, false);
+	r->ended_at_us = 0;
+	r->state = RUN_RUNNING;
+	run_record(r, op);
+	op->run.options = xstrdup(r->options);
+	engine_event(op, r, JT_NONE, EV_RESUMED);
+	op->event.state = (uint8_t)run_shown_state(r);
+	op->done = notice_op;
+	engine_post(r->e, op);
 }
 
 /* ---- bulks that are not sealed ------------------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@ static void turn(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	slots_fill(e);
 	runner_link_flush(e->link);
+	map_turn(e);
 	notice_turn(e);
 	stop_check(e);
 }
@@ -61,6 +62,7 @@ void wire_engine(struct engine *e, const struct server_opts *opts)
 	e->names = index_new();
 	e->keys = index_new();
 	TAILQ_INIT(&e->lru);
+	TAILQ_INIT(&e->map_news);
 	e->turn = event_new(e->base, -1, 0, turn, e);
 	e->server = server_new(e->base, &so);
 	health_start(e);

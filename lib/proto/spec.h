@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "jobtree.h"
+#include "jobtree_args.h"
 
 #define SPEC_EXEC_MAX (512 * 1024)      /* argv + env of one job, bytes */
 #define SPEC_STRING_MAX 131071          /* one string, bytes */
@@ -31,7 +32,7 @@ struct spec_error {
 	char text[1024];                /* complete sentence, names job and field */
 };
 
-enum spec_kind { SPEC_NONE, SPEC_ARGV, SPEC_SHELL, SPEC_FETCH };
+enum spec_kind { SPEC_NONE, SPEC_ARGV, SPEC_SHELL, SPEC_FETCH, SPEC_ITEM };
 enum spec_on_error { SPEC_FAIL, SPEC_WARN, SPEC_IGNORE, SPEC_SKIP, SPEC_STOP };
 enum spec_on_lost { SPEC_LOST_RETRY, SPEC_LOST_FAIL, SPEC_LOST_HOLD };
 enum spec_retry_on { SPEC_ON_EXIT = 1, SPEC_ON_SIGNAL = 2, SPEC_ON_TIMEOUT = 4, SPEC_ON_SPAWN = 8 };
@@ -58,6 +59,23 @@ struct spec_fetch {
 	bool durable, no_fsync, http2, trust_size, if_changed, mtime, no_clobber, keep_bad;
 };
 
+/* What items are put into: jobctl-map(1). */
+enum spec_stderr { SPEC_STDERR_APART, SPEC_STDERR_MERGE, SPEC_STDERR_DROP };
+struct spec_map {
+	struct spec_strings words;      /* the template */
+	bool shell, item_on_stdin;
+	uint32_t threads;               /* what {threads} says */
+	uint32_t window;                /* items in hand, at most */
+	int stderr_to;                  /* enum spec_stderr */
+	int64_t output_max;             /* bytes of one item's output; 0: not given */
+	int64_t undelivered_max;        /* bytes that have ended and not been delivered; -1: not given */
+};
+
+struct spec_item {
+	const struct jt_bytes *v;       /* any bytes */
+	size_t n;                       /* at least 1 */
+};
+
 struct spec_job {
 	const char *path;               /* NULL in defaults */
 	enum spec_kind kind;
@@ -65,6 +83,7 @@ struct spec_job {
 	size_t argc;
 	const char *shell;              /* SHELL */
 	const struct spec_fetch *fetch; /* FETCH: complete. Else what `defaults` says about fetches, or NULL */
+	const struct spec_item *item;   /* ITEM: of a map, whose command it is put into */
 	const char *cwd;                /* NULL: not given */
 	const struct spec_pair *env;    /* later ones win; names unique within job and defaults merged */
 	size_t n_env, env_bytes;        /* bytes: what exec counts for env */
@@ -105,6 +124,7 @@ struct spec_run {
 	size_t n_labels;
 	struct spec_job base;           /* what its jobs start from: built-in defaults, run's on_error, cwd, env, then `defaults` */
 	struct spec_hash base_env;      /* of base.env: jobs without an env of their own need not hash it again */
+	const struct spec_map *map;     /* NULL: its jobs are no items */
 };
 
 /* The built-in defaults of JOBSPEC. */
@@ -116,6 +136,21 @@ void spec_job_init(struct spec_job *job);
 int spec_run_read(const json_t *obj, struct arena *a, struct spec_run *ret, struct spec_error *err);
 
 /*
+ * spec_map_read - the options of a map (MapOptions of org.jobd) as those of a run: name, workers, interval_ms, base, map. 0, or -1 with *err.
+ */
+int spec_map_read(const json_t *options, struct arena *a, struct spec_run *ret, struct spec_error *err);
+
+/* spec_put_read - an item as it is put into a map (MapItem of org.jobd); spec: what spec_item_parse reads, in the arena. 0, or -1 with *err. */
+struct spec_text { const char *text; size_t len; };
+struct spec_item_key { uint8_t bytes[16]; bool given; };
+struct spec_put {
+	int64_t tag, seq;
+	struct spec_text spec;
+	struct spec_item_key key;
+};
+int spec_put_read(const json_t *obj, struct arena *a, struct spec_put *ret, struct spec_error *err);
+
+/*
  * spec_job_read - one job overlaid on base: fields that are absent stay as in base; env, labels, retry merge key by key; path,
  * barrier rules and limits are checked (jt_path_check). A string instead of an object is not accepted here (jobctl expands it).
  */
@@ -123,6 +158,9 @@ int spec_job_read(const json_t *obj, const struct spec_run *run, struct arena *a
 
 /* The same for a stored job: `text` as spec_job_text made it; path not checked again. */
 int spec_job_parse(const char *text, size_t len, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err);
+
+/* The same for an item of a map, {"items_b64": [...]}: kind ITEM, everything else as the map has it. */
+int spec_item_parse(const char *text, size_t len, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err);
 
 /*
  * spec_fetch_options - fn(arg, name, value) for each option of jobd-fetch that is not as it is by itself, but the URL, in an order that is

@@ -26,6 +26,11 @@ int spec_read_umask(const struct field_at *at, const json_t *value, void *dst, s
 int spec_read_stdin(const struct field_at *at, const json_t *value, void *dst, struct arena *a);        /* spec_stdin */
 int spec_read_cwd(const struct field_at *at, const json_t *value, void *dst, struct arena *a);          /* const char * */
 int spec_read_base64_list(const struct field_at *at, const json_t *value, void *dst, struct arena *a);  /* spec_strings */
+int spec_read_name(const struct field_at *at, const json_t *value, void *dst, struct arena *a);         /* const char *: of a run */
+
+extern const struct field spec_retry_fields[];  /* into a spec_job */
+/* spec_check_retry - puts the bounds of a job's retries in order. 0, or -1 with *err. */
+int spec_check_retry(struct spec_job *job, struct spec_error *err);
 
 /* What is given is laid over *dst, where that is not NULL, in a copy. */
 int spec_read_fetch(const struct field_at *at, const json_t *value, void *dst, struct arena *a);        /* const struct spec_fetch * */

@@ -25,7 +25,7 @@ static const char *const when_names[] = { "success", "failure", "finished", NULL
 _Static_assert(SPEC_STOP == 4 && SPEC_LOST_HOLD == 2 && JT_ON_FINISHED == 2, "a name without its value");
 _Static_assert(SPEC_ON_EXIT == 1 && SPEC_ON_SPAWN == 8, "names of retry.on stand in the order of their bits");
 
-static const struct field retry_fields[] = {
+const struct field spec_retry_fields[] = {
 	FIELD_UINT32("max", struct spec_job, retry.max, 0, 1000000, 0),
 	FIELD_SECONDS_NS("min_s", struct spec_job, retry.min_ns, 0, SPEC_SECONDS_MAX, 0),
 	FIELD_SECONDS_NS("cap_s", struct spec_job, retry.cap_ns, 0, SPEC_SECONDS_MAX, 0),
@@ -54,7 +54,7 @@ static const struct field job_fields[] = {
 	FIELD_INT32("nice", struct job_in, job.nice, -20, 19, 0),
 	FIELD_SECONDS_MS("timeout_s", struct job_in, job.timeout_ms, 0, SPEC_SECONDS_MAX, 0),
 	FIELD_SECONDS_MS("grace_s", struct job_in, job.grace_ms, 0, SPEC_SECONDS_MAX, 0),
-	FIELD_STRUCT("retry", struct job_in, job, retry_fields, 0),
+	FIELD_STRUCT("retry", struct job_in, job, spec_retry_fields, 0),
 	FIELD_CUSTOM("success_exit", struct job_in, job.success_exit, spec_read_statuses, 0),
 	FIELD_CUSTOM("skip_exit", struct job_in, job.skip_exit, spec_read_statuses, 0),
 	FIELD_CHOICE("on_error", struct job_in, job.on_error, on_error_names, 0),
@@ -216,6 +216,11 @@ static int check_retry(struct spec_job *job, bool is_defaults, struct spec_error
 	if (!is_defaults)
 		job->retry = checked;
 	return 0;
+}
+
+int spec_check_retry(struct spec_job *job, struct spec_error *err)
+{
+	return check_retry(job, false, err);
 }
 
 static int check_statuses(const struct spec_job *job, struct spec_error *err)

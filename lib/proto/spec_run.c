@@ -53,7 +53,7 @@ static int read_key(const struct field_at *at, const json_t *value, void *dst, s
 }
 
 /* A name stands where a number of a run may stand, and before the slash of RUN/PATH. */
-static int read_name(const struct field_at *at, const json_t *value, void *dst, struct arena *a)
+int spec_read_name(const struct field_at *at, const json_t *value, void *dst, struct arena *a)
 {
 	const char *s;
 	char got[80];
@@ -80,7 +80,7 @@ static int read_barrier(const struct field_at *at, const json_t *value, void *ds
 }
 
 static const struct field run_fields[] = {
-	FIELD_CUSTOM("name", struct run_in, run.name, read_name, 0),
+	FIELD_CUSTOM("name", struct run_in, run.name, spec_read_name, 0),
 	FIELD_CUSTOM("key", struct run_in, run.key, read_key, 0),
 	FIELD_UINT32("workers", struct run_in, run.workers, 1, WORKERS_MAX, 0),
 	FIELD_CUSTOM("barrier", struct run_in, run.barrier, read_barrier, 0),

@@ -323,6 +323,7 @@ START_TEST(those_in_hand_are_loaded_by_number)
 	struct store_item two = with_key(item_of(1, 2, 1, 6), 'b'), seven = item_of(1, 7, 0, 1), nine = item_of(1, 9, 2, 0);
 	struct store_error err;
 	struct store_op *op;
+	uint64_t last = 0;
 
 	kit_run(map_new(2));
 	kit_run(put(seven));
@@ -338,12 +339,13 @@ START_TEST(those_in_hand_are_loaded_by_number)
 	store_op_free(op);
 	kit_close();
 	kit_store = store_open(kit_dir, &err);
-	ck_assert_int_eq(store_load_items(kit_store, 1, keep, loaded, &err), 0);
+	ck_assert_int_eq(store_load_items(kit_store, 1, keep, loaded, &last, &err), 0);
 	store_close(kit_store);
 	kit_store = NULL;
 	ck_assert_uint_eq(n_loaded, 2);
 	assert_same(&loaded[0], &two);
 	assert_same(&loaded[1], &seven);
+	ck_assert_uint_eq(last, 9);
 }
 END_TEST
 

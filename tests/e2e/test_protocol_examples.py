@@ -102,7 +102,7 @@ class Protocol(unittest.TestCase):
                 connection.send(translate(call, numbers))
                 for due in replies:
                     got = without_nulls(connection.receive())
-                    if call["method"] in ("org.jobd.Submit", "org.jobd.Open"):
+                    if call["method"] in ("org.jobd.Submit", "org.jobd.Open", "org.jobd.Map"):
                         learn(due, got, numbers)
                     with self.subTest("doc/protocol.md:%d" % line, call=call):
                         self.assertEqual([], differences(translate(due, numbers), got), json.dumps(got))
