@@ -60,6 +60,7 @@ struct map {
 	jt_job *free_place;
 	size_t n_free_places;
 	uint32_t *free_slot, n_free_slots, n_slots;     /* numbers 1 .. n_slots */
+	uint32_t n_unknown_slots;       /* that run since before a restart: nothing starts that might be told the same number */
 
 	struct map_item **tags, **keys; /* hash tables */
 	size_t mask;
@@ -111,7 +112,10 @@ bool map_is_named(const struct map *m);
 /* map_argv - NULL-terminated, one piece of memory to be freed. NULL: an item has a NUL in it, which no argument can hold. */
 char **map_argv(struct active *a);
 void map_slot_take(struct active *a);                   /* a->slot, if it has none */
+#define SLOT_UNKNOWN UINT32_MAX
 void map_slot_give(struct active *a);
+void map_slot_note(const struct active *a);             /* so that another jobd can find it: it has started */
+void map_slot_adopt(struct active *a);                  /* it runs since before a restart */
 /* map_may_start - j, which is next, or the one that may start instead; JT_NONE: too much waits to be delivered. */
 jt_job map_may_start(struct map *m, jt_job j);
 bool map_is_last_attempt(const struct map_item *it);    /* whatever it comes to, there is no further one */
@@ -125,6 +129,7 @@ void map_item_begin(struct map_item *it, const char *text, size_t len);
 void map_item_ending(struct active *a, const struct store_attempt *at);  /* for good; its record is posted */
 void map_item_ended(struct run *r, struct store_op *op);        /* the record of an end is durable: of ST_END or ST_JOB_STATE */
 void map_item_started(struct active *a);
+void map_item_weigh(struct map_item *it, const struct store_attempt *at);        /* how much of it there is to deliver */
 void map_item_forget(struct map_item *it);              /* with its record */
 /* map_end - the run ends so, when nothing of it is unended. */
 void map_end(struct map *m, enum run_state as);

@@ -164,6 +164,8 @@ static void record_read(struct map_item *it, const struct store_attempt *at)
 {
 	static const struct store_attempt none = { .exit_code = -1 };
 
+	if (at && it->state == ITEM_ENDED && !it->bytes)
+		map_item_weigh(it, at);         /* it had ended before this jobd was started */
 	if (it->state == ITEM_ENDED && it->cancelled)
 		tell_now(it, at && at->reason == WHY_CANCELLED ? at : &none, WHY_CANCELLED);
 	else if (at && is_failure(it, at))
@@ -394,6 +396,8 @@ int map_control(struct map *m, bool drain, struct req_error *err)
 {
 	if (m->ending)
 		return req_fail(err, "org.jobd.WrongState", "run %u is ending already", m->run->id);
+	if (m->call && !m->greeted)
+		return req_fail(err, "org.jobd.Busy", "run %u is just being taken over by a client: ask again", m->run->id);
 	if (m->call) {
 		map_say(m, json_pack("{s:s}", "stop", drain ? "drain" : "stop"));
 		return 0;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "failpoint.h"
 #include "log.h"
 
 static struct store_item record_of(const struct map_item *it)
@@ -236,16 +235,19 @@ bool map_hurries(const struct map *m)
 	return m->call && m->n_unended <= 2 * m->run->slots;
 }
 
+void map_item_weigh(struct map_item *it, const struct store_attempt *at)
+{
+	it->bytes = (at->out_bytes > 0 ? at->out_bytes : 0) + (at->err_bytes > 0 ? at->err_bytes : 0);
+	it->map->undelivered += it->claimed ? it->bytes : 0;
+}
+
 /* Counted before it is durable: with the slot that is free again something else would start. */
 void map_item_ending(struct active *a, const struct store_attempt *at)
 {
-	struct map *m = a->run->map;
-	struct map_item *it = map_item_at(m, a->idx);
+	struct map_item *it = map_item_at(a->run->map, a->idx);
 
-	if (!it)
-		return;
-	it->bytes = (at->out_bytes > 0 ? at->out_bytes : 0) + (at->err_bytes > 0 ? at->err_bytes : 0);
-	m->undelivered += it->claimed ? it->bytes : 0;
+	if (it)
+		map_item_weigh(it, at);
 }
 
 static void note_end(struct map_item *it, const struct store_op *op)
@@ -280,6 +282,7 @@ void map_item_started(struct active *a)
 {
 	struct map_item *it = map_item_at(a->run->map, a->idx);
 
+	map_slot_note(a);
 	if (it)
 		map_read_on(it);
 }
@@ -291,11 +294,9 @@ static void outputs_gone(struct store_op *op)
 {
 	struct run *r = engine_run(op->ctx, op->run.run);
 
-	FAILPOINT("before_drop_delivered");
 	for (size_t i = 0; r && i < op->n_items; i++)
 		if (!op->items[i].delivered)
 			output_remove(r, op->items[i].id, op->items[i].last);
-	FAILPOINT("after_drop_delivered");
 }
 
 static struct store_op *goodbye(struct map *m, size_t n)

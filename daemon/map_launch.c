@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Map - what a start asks of it: which item, under which number of a slot, with which arguments. See map.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "map.h"
+
+#define SLOT_ATTRIBUTE "user.jobd.slot"        /* four bytes */
 
 /* ---- which ----------------------------------------------------------------------------------------------------------- */
 
@@ -17,6 +22,8 @@ jt_job map_may_start(struct map *m, jt_job j)
 {
 	struct map_item *oldest = TAILQ_FIRST(&m->items);
 
+	if (m->n_unknown_slots)
+		return JT_NONE;
 	if (!is_full(m))
 		return j;
 	if (!oldest || oldest->state != ITEM_PUT || jt_job_state(m->run->sched, JOB_IDX(oldest->id)) != JT_READY)
@@ -45,9 +52,83 @@ void map_slot_give(struct active *a)
 {
 	struct map *m = a->run->map;
 
-	if (a->slot && a->slot <= m->n_slots)
+	if (a->slot == SLOT_UNKNOWN)
+		m->n_unknown_slots--;
+	else if (a->slot && a->slot <= m->n_slots)
 		m->free_slot[m->n_free_slots++] = a->slot;
 	a->slot = 0;
+}
+
+/* ---- slots of what an earlier jobd has started ---- */
+
+/* With the file of its output: only of what runs for a while, as most items do not. */
+void map_slot_note(const struct active *a)
+{
+	int fd = output_fd(a->run->e, JOB_ID(a->run->id, a->idx), a->attempt, false);
+
+	if (fd >= 0) {
+		(void)fsetxattr(fd, SLOT_ATTRIBUTE, &a->slot, sizeof(a->slot), 0);     /* else: see slot_told */
+		close(fd);
+	}
+}
+
+/* 0: it was not, or could not be. */
+static uint32_t slot_noted(const struct active *a)
+{
+	int fd = output_fd(a->run->e, JOB_ID(a->run->id, a->idx), a->attempt, false);
+	uint32_t slot = 0;
+
+	if (fd >= 0) {
+		if (fgetxattr(fd, SLOT_ATTRIBUTE, &slot, sizeof(slot)) != sizeof(slot))
+			slot = 0;
+		close(fd);
+	}
+	return slot;
+}
+
+/* What its command was told stands in its environment. SLOT_UNKNOWN: that cannot be read. */
+static uint32_t slot_told(int32_t pid)
+{
+	static const char name[] = "JOBD_SLOT=";
+	uint32_t slot = SLOT_UNKNOWN;
+	char path[32], *line = NULL;
+	size_t size = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	f = fopen(path, "re");
+	while (f && slot == SLOT_UNKNOWN && getdelim(&line, &size, '\0', f) > 0)
+		if (strncmp(line, name, sizeof(name) - 1) == 0)
+			slot = (uint32_t)strtoul(line + sizeof(name) - 1, NULL, 10);
+	if (f)
+		fclose(f);
+	free(line);
+	return slot ? slot : SLOT_UNKNOWN;
+}
+
+static bool take_free(struct map *m, uint32_t slot)
+{
+	for (uint32_t i = 0; i < m->n_free_slots; i++)
+		if (m->free_slot[i] == slot) {
+			m->free_slot[i] = m->free_slot[--m->n_free_slots];
+			return true;
+		}
+	return false;
+}
+
+void map_slot_adopt(struct active *a)
+{
+	struct map *m = a->run->map;
+
+	if (a->slot)
+		return;
+	a->slot = slot_noted(a);
+	if (!a->slot)
+		a->slot = slot_told(a->pid);
+	if (!take_free(m, a->slot)) {
+		a->slot = SLOT_UNKNOWN;
+		m->n_unknown_slots++;
+	}
 }
 
 /* ---- the arguments --------------------------------------------------------------------------------------------------- */

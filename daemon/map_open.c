@@ -245,7 +245,7 @@ static void items_read(struct store_op *op)
 		return;
 	}
 	call_on_abort(g->call, NULL, NULL);
-	if (!r || !r->sched || r->map || !run_is_final(r) || map_new(r, &err) < 0) {
+	if (!r || !r->sched || r->map || r->removing || !run_is_final(r) || map_new(r, &err) < 0) {
 		req_fail(&err, "org.jobd.WrongState", "run %u is not what it was when it was asked for: ask again", g->run);
 		call_fail(g->call, &err);
 	} else {
@@ -266,7 +266,7 @@ static void jobs_read(void *arg, struct run *r)
 	struct store_op *op;
 	struct req_error err = { 0 };
 
-	if (g->call && r->sched) {
+	if (g->call && r->sched && !r->removing) {
 		run_use(r);
 		op = engine_op(g->e, ST_LOAD_ITEMS, r);
 		op->urgent = true;

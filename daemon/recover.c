@@ -17,6 +17,7 @@
 #include "engine.h"
 #include "failpoint.h"
 #include "log.h"
+#include "map.h"
 
 /* ---- runs ---------------------------------------------------------------------------------------------------------- */
 
@@ -134,6 +135,8 @@ static void adopt(struct active *a, const struct rm_end *inv)
 	a->started_at_us = inv->started_at_us;
 	if (!a->run->started_at_us)
 		a->run->started_at_us = inv->started_at_us;
+	if (a->run->map)
+		map_slot_adopt(a);
 	if (a->spec)
 		kill_again(a);
 	else

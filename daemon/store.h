@@ -135,8 +135,8 @@ struct store_item {
 
 enum store_kind {
 	ST_RUN_NEW,             /* in: run */
-	ST_RUN_SET,             /* in: run (all but name, uid, gid, options; key with hash only if not
-				 * NULL: those of a bulk are known at its seal). To a final state: behind the ends
+	ST_RUN_SET,             /* in: run (all but name, uid, gid; key with hash, and options, only if not
+				 * NULL: those of a bulk are known at its seal, those of a map change with its client). To a final state: behind the ends
 				 * of its jobs, for it bounds the search for the run's events */
 	ST_RUN_DROP,            /* in: run.run: the run, its jobs, attempts, items and events. Gone at once, and the key free; the space
 				 * comes back later, in slices, also after a restart */

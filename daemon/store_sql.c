@@ -27,7 +27,7 @@ const char *const store_sql[SQL_N] = {
 		"UPDATE runs SET state = ?2, stream = ?3, sealed = ?4, stopped = ?5, stop_why = ?6, paused = ?7, n_jobs = ?8,"
 		" submitted_at = ?9, started_at = ?10, ended_at = ?11, counts = ?12,"
 		" last_seq = CASE WHEN ?13 THEN coalesce((SELECT max(seq) FROM events), 0) ELSE 0 END,"
-		" key = coalesce(?14, key), hash = coalesce(?15, hash) WHERE run = ?1",
+		" key = coalesce(?14, key), hash = coalesce(?15, hash), options = coalesce(?16, options) WHERE run = ?1",
 	[SQL_JOB_NEW] = "INSERT INTO jobs (id, priority, \"when\", path, after, spec) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[SQL_JOB_STATE] =
 		"INSERT INTO states (" STATE_COLUMNS ")"

@@ -44,6 +44,7 @@ static int run_set(struct store *st, struct store_op *op)
 	put_int(&s, run->state >= RUN_OK);
 	put_str(&s, run->key);
 	put_blob(&s, run->key ? run->hash : NULL, sizeof(run->hash));
+	put_str(&s, run->options);
 	return stmt_run(&s);
 }
 

@@ -32,6 +32,12 @@ class MapCase(Case):
                 m.hear()
         return caught.exception
 
+    def lose(self, m):
+        """It has the map no more when this returns."""
+        m.delivered(1 << 40)
+        self.mistake(m)
+        self.assertEqual(self.row(m)["state"], "waiting")
+
     def rows(self, table, where="1"):
         """How many there are when all that was said is durable."""
         with contextlib.closing(sqlite3.connect(self.call("Backup")["path"])) as db:
@@ -564,6 +570,58 @@ class Restarts(MapCase):
         self.assertEqual({e[t]["out"] for t in (2, 3, 4)}, {b"1\n", b"2\n", b"3\n"})
         self.assertEqual(e[4]["out"], first)
 
+    def test_nothing_starts_while_a_slot_is_not_known(self):
+        m = self.map("env", "-i", "sh", "-c", 'echo "$2"; exec "$0" "$1" "$2"', PUPPET, self.pup.path, "{}", slots=2, window=4)
+        m.put(b"a")
+        self.pup.accept()
+        self.d.kill()
+        with contextlib.suppress(OSError):
+            os.removexattr("%s/out/%d/0.1.out" % (self.d.state, m.run), "user.jobd.slot")
+        self.d.start()
+        self.connect()
+        again = self.attach(m)
+        self.addCleanup(again.close)
+        again.put(b"b")
+        again.read(1)
+        self.assertEqual(again.next_data()["data"], b"a\n")        # so the put has been handled
+        self.assertEqual(self.row(again)["running"], 1)
+        self.pup.end("a")
+        self.assertEqual(again.next_ended()["tag"], 1)
+        self.assertEqual(self.pup.accept(), "b")
+        self.pup.end("b")
+        again.next_ended()
+
+    def test_settings_of_a_later_client_survive(self):
+        m = self.puppet_map(slots=1, window=1, name="m")
+        self.lose(m)
+        n = self.puppet_map(slots=2, window=4, name="m", resume=True)
+        n.put(b"a", b"b", b"c")
+        self.assertEqual({self.pup.accept(), self.pup.accept()}, {"a", "b"})
+        self.restart()
+        row = self.row(n)
+        self.assertEqual([row[k] for k in ("slots", "window", "in_hand", "running", "state")], [2, 4, 3, 2, "waiting"])
+        again = self.attach(n)
+        self.addCleanup(again.close)
+        self.pup.end("a")
+        self.assertEqual(self.pup.accept(), "c")
+        self.pup.end("b")
+        self.pup.end("c")
+        again.all_ended(3)
+
+    def test_bytes_that_wait_are_counted_after_a_restart_too(self):
+        m = self.shell_map("head -c 6000 /dev/zero", slots=1, window=4, undelivered_max=10000)
+        m.put(b"a", b"b")
+        m.all_ended(2)
+        self.restart()
+        again = self.attach(m)
+        self.addCleanup(again.close)
+        again.all_ended(2)
+        again.put(b"c")
+        self.call("MapList")
+        self.assertEqual(self.row(again)["running"], 0)
+        again.delivered(1)
+        self.assertEqual(again.next_ended()["tag"], 3)
+
     def test_what_may_be_attached(self):
         m = self.map("true")
         for run, name in ((m.run, "WrongState"), (77, "NoSuchRun"), (int(self.submit({"j": "true"})), "WrongState")):
@@ -591,9 +649,7 @@ class Resuming(MapCase):
         self.pup.end("b")
         m.next_ended()
         self.assertEqual(self.pup.accept(), "c")
-        m.close()
-        while self.row(m)["state"] != "waiting":
-            pass
+        self.lose(m)
         n = self.puppet_map(slots=2, window=8, name="m", resume=True)
         self.assertEqual((n.run, n.hello["resumed"], n.hello["same_command"], sorted(n.hello["in_hand"]), n.hello["next_tag"]),
                          (m.run, True, True, [1, 2, 3], 4))
@@ -677,9 +733,7 @@ class Resuming(MapCase):
         m = self.puppet_map(slots=1, name="m")
         m.put(b"a", b"b")
         self.pup.accept()
-        m.close()
-        while self.row(m)["state"] != "waiting":
-            pass
+        self.lose(m)
         n = self.map("echo", "{}", slots=1, name="m", resume=True)
         self.assertEqual(n.hello["same_command"], False)
         n.put(b"c")
@@ -692,9 +746,7 @@ class Resuming(MapCase):
         m = self.map("true", name="m")
         m.put(b"a", b"b")
         m.all_ended(2)
-        m.close()
-        while self.row(m)["state"] != "waiting":
-            pass
+        self.lose(m)
         n = self.map("true", name="m", resume=True)
         n.put(b"b")
         n.next_ended()
