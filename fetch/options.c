@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fetch_defaults.h"
 #include "jobtree_fetch.h"
 #include "mem.h"
 #include "status.h"
@@ -270,8 +271,9 @@ int options_read(struct fetch_options *o, int argc, char **argv)
 	int rc;
 
 	*o = (struct fetch_options){
-		.min_part = 8 << 20, .streams = 8, .tries = 15, .restarts = 3, .stall_ms = 30000, .retry_after_cap_ms = 300000,
-		.heartbeat_ms = 1000, .save_bytes = 64 << 20, .save_ms = 2000, .at = UINT64_MAX, .url_fd = UINT64_MAX, .progress_fd = UINT64_MAX,
+		.min_part = FETCH_MIN_PART, .streams = FETCH_STREAMS, .tries = FETCH_TRIES, .restarts = FETCH_RESTARTS, .stall_ms = FETCH_STALL_MS,
+		.retry_after_cap_ms = FETCH_RETRY_AFTER_CAP_MS, .heartbeat_ms = FETCH_HEARTBEAT_MS, .save_bytes = FETCH_SAVE_BYTES,
+		.save_ms = FETCH_SAVE_MS, .at = UINT64_MAX, .url_fd = UINT64_MAX, .progress_fd = UINT64_MAX,
 	};
 	rc = read_words(o, argc, argv);
 	return rc || o->help || o->version ? rc : check(o);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "fetch_defaults.h"
 #include "jobtree_fetch.h"
 #include "proto/spec_impl.h"
 
@@ -203,18 +204,18 @@ static const struct option {
 	{ "checksum-file", TEXT, AT(checksum_file), 0, 0 },
 	{ "header-file", TEXT, AT(header_file), 0, 0 },
 	{ "cacert", TEXT, AT(cacert), 0, 0 },
-	{ "streams", NUMBER, AT(streams), 8, 1 },
+	{ "streams", NUMBER, AT(streams), FETCH_STREAMS, 1 },
 	{ "max-per-host", NUMBER, AT(max_per_host), 0, 1 },
-	{ "min-part", NUMBER, AT(min_part), 8 << 20, 4096 },
+	{ "min-part", NUMBER, AT(min_part), FETCH_MIN_PART, 4096 },
 	{ "limit-rate", NUMBER, AT(limit_rate), 0, 1 },
-	{ "tries", NUMBER, AT(tries), 15, 1 },
-	{ "restarts", NUMBER, AT(restarts), 3, 0 },
-	{ "stall-timeout", SECONDS, AT(stall_timeout), 30000, 1 },
-	{ "retry-after-cap", SECONDS, AT(retry_after_cap), 300000, 1 },
+	{ "tries", NUMBER, AT(tries), FETCH_TRIES, 1 },
+	{ "restarts", NUMBER, AT(restarts), FETCH_RESTARTS, 0 },
+	{ "stall-timeout", SECONDS, AT(stall_timeout), FETCH_STALL_MS, 1 },
+	{ "retry-after-cap", SECONDS, AT(retry_after_cap), FETCH_RETRY_AFTER_CAP_MS, 1 },
 	{ "deadline", SECONDS, AT(deadline), 0, 1 },
-	{ "heartbeat", SECONDS, AT(heartbeat), 1000, 1 },
-	{ "save-interval", SECONDS, AT(save_interval), 2000, 1 },
-	{ "save-bytes", NUMBER, AT(save_bytes), 64 << 20, 65536 },
+	{ "heartbeat", SECONDS, AT(heartbeat), FETCH_HEARTBEAT_MS, 1 },
+	{ "save-interval", SECONDS, AT(save_interval), FETCH_SAVE_MS, 1 },
+	{ "save-bytes", NUMBER, AT(save_bytes), FETCH_SAVE_BYTES, 65536 },
 	{ "durable", FLAG, AT(durable), 0, 0 },
 	{ "no-fsync", FLAG, AT(no_fsync), 0, 0 },
 	{ "http2", FLAG, AT(http2), 0, 0 },
