@@ -9,6 +9,12 @@
 #include "clock.h"
 #include "mem.h"
 
+/*
+ * The page cache takes one piece of memory for one write, as large as that. The large ones are those that a virtual machine has given back to its
+ * host: with 256 KiB at once writing took twice the CPU time on ext4, and with 64 KiB not more than with less.
+ */
+#define WRITE_MOST (64u << 10)
+
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
 static int write_data(struct writer *w, const struct work *work)
@@ -17,8 +23,8 @@ static int write_data(struct writer *w, const struct work *work)
 
 	for (size_t at = 0; at < work->len;) {
 		const unsigned char *from = work->data + at;
-		ssize_t n = stream ? write(w->target->fd, from, work->len - at)
-				   : pwrite(w->target->fd, from, work->len - at, (off_t)(work->offset + at));
+		size_t left = work->len - at, most = left < WRITE_MOST ? left : WRITE_MOST;
+		ssize_t n = stream ? write(w->target->fd, from, left) : pwrite(w->target->fd, from, most, (off_t)(work->offset + at));
 
 		if (n < 0 && errno != EINTR)
 			return errno;

@@ -52,6 +52,7 @@ class Nginx:
     @staticmethod
     def listener():
         s = socket.socket()
+        s.setblocking(False)            # as nginx makes its own: of two workers that are woken for one connection the other one must not wait for a second
         s.bind(("127.0.0.1", 0))
         s.listen(128)
         return s
