@@ -162,13 +162,13 @@ static void b2_sha1(struct answer *a, const char *value)
 		digests_add(&a->sums, &d);
 }
 
-/* A composite one, "BASE64-PARTS", is a sum of sums of parts that we do not know. */
+/* "BASE64-PARTS" is a composite one, whatever its type: that is no base64. */
 static void amz_sum(struct answer *a, const char *alg, const char *value)
 {
 	struct digest d;
 
-	if (strcmp(alg, "type") == 0)
-		a->amz_composite = strcasecmp(value, "FULL_OBJECT") != 0;
+	if (strcasecmp(alg, "type") == 0)
+		a->amz_type = strcasecmp(value, "FULL_OBJECT") == 0 ? AMZ_FULL_OBJECT : AMZ_COMPOSITE;
 	else if (digest_from_base64(alg, value, strlen(value), &d) == 0)
 		digests_add(&a->sums_amz, &d);
 }
@@ -256,11 +256,24 @@ enum jt_fetch_validator answer_validator(const struct answer *a, const char **re
 	return JT_FETCH_UNVALIDATED;
 }
 
+/* An ETag of S3 for what was uploaded in parts: 32 hexadecimal digits, a dash and the number of parts. */
+static bool is_of_parts(const char *tag)
+{
+	return tag && tag[0] == '"' && strspn(tag + 1, "0123456789abcdefABCDEF") == 32 && tag[33] == '-';
+}
+
+static bool amz_holds(const struct answer *a, bool whole)
+{
+	if (a->amz_type == AMZ_COMPOSITE)
+		return false;
+	return a->status == 200 || !is_of_parts(a->etag) || (whole && a->amz_type == AMZ_FULL_OBJECT);
+}
+
 void answer_sums(const struct answer *a, bool whole, struct digests *ret)
 {
 	*ret = a->sums;
 	for (size_t i = 0; whole && i < a->sums_of_body.n; i++)
 		digests_add(ret, &a->sums_of_body.v[i]);
-	for (size_t i = 0; !a->amz_composite && i < a->sums_amz.n; i++)
+	for (size_t i = 0; amz_holds(a, whole) && i < a->sums_amz.n; i++)
 		digests_add(ret, &a->sums_amz.v[i]);
 }

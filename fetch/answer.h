@@ -19,6 +19,9 @@ enum content_range {
 	RANGE_UNSATISFIED,      /* no such range; of total bytes */
 };
 
+/* S3: of the bytes of the object, or a sum over those of the parts that it was uploaded in. */
+enum amz_type { AMZ_UNTOLD, AMZ_FULL_OBJECT, AMZ_COMPOSITE };
+
 struct answer {
 	int status;
 	enum content_range range;
@@ -30,8 +33,8 @@ struct answer {
 	int64_t retry_after_ms;                 /* -1: none */
 	struct digests sums;                    /* of the whole object */
 	struct digests sums_of_body;            /* of the object only if the body is all of it (Content-MD5) */
-	struct digests sums_amz;                /* x-amz-checksum-*; void if they are composite */
-	bool amz_composite;
+	struct digests sums_amz;                /* x-amz-checksum-* */
+	enum amz_type amz_type;                 /* what these are of */
 };
 
 void answer_init(struct answer *a);
@@ -43,7 +46,11 @@ void answer_line(struct answer *a, const char *line, size_t len, time_t now);
 /* answer_validator - the strong ETag, else a Last-Modified that is at least a minute older than the answer. ret_text is lent; NULL: none. */
 enum jt_fetch_validator answer_validator(const struct answer *a, const char **ret_text);
 
-/* answer_sums - the checksums that hold for the whole object. whole: the body is all of it. */
+/*
+ * answer_sums - the checksums that hold for the whole object. whole: the body is all of it. S3 answers a range of an object that was uploaded in
+ * parts with the sum of a part where the range happens to be one, and with a composite sum that does not look like one: there only a whole body with
+ * a sum that is said to be of the full object counts.
+ */
 void answer_sums(const struct answer *a, bool whole, struct digests *ret);
 
 #endif

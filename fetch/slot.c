@@ -113,6 +113,13 @@ static void add_identity(struct slot *s)
 		add_field(s, "x-amz-security-token: %s", f->s3.token);
 }
 
+/* S3 tells the checksum of an object only if it is asked to; what the first answer tells is enough. */
+static void add_wish_for_sum(struct slot *s)
+{
+	if (s->f->is_s3 && (s->asked.what == ASK_FIRST || s->asked.what == ASK_WHOLE))
+		add_field(s, "x-amz-checksum-mode: ENABLED");
+}
+
 static void add_fields(struct slot *s)
 {
 	curl_slist_free_all(s->headers);
@@ -120,6 +127,7 @@ static void add_fields(struct slot *s)
 	add_field(s, "Accept-Encoding: identity");
 	add_range(s);
 	add_conditions(s);
+	add_wish_for_sum(s);
 	add_identity(s);
 	curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
 }
@@ -250,8 +258,11 @@ static int64_t unpaid_ms(struct fetch *f)
 /* --limit-rate: what is not read fills the window of TCP, and the server waits. */
 static void pay(struct fetch *f)
 {
-	int64_t begin = clock_us(), ms = f->o->limit_rate ? unpaid_ms(f) : 0;
+	int64_t begin = clock_us(), ms;
 
+	if (!f->o->limit_rate)
+		return;
+	ms = unpaid_ms(f);
 	while (ms > 0 && f->why.status == FETCH_OK && !net_interrupted(f)) {
 		post_wait(&f->writer.done, f->signal_fd, (int)least((uint64_t)ms, 1000));
 		net_take_done(f);

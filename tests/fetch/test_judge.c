@@ -202,6 +202,21 @@ START_TEST(checksums_of_servers_are_read)
 }
 END_TEST
 
+START_TEST(a_sum_of_s3_is_that_of_the_object_or_none)
+{
+#define OF_PARTS "ETag: \"d41d8cd98f00b204e9800998ecf8427e-3\"\n"
+#define SUM "x-amz-checksum-crc32c: AAAAAA==\n"
+#define FULL "x-amz-checksum-type: FULL_OBJECT\n"
+	expect_sums(false, "HTTP/1.1 206 x\n" SUM FULL, "crc32c:00000000");
+	expect_sums(false, "HTTP/1.1 206 x\nETag: \"6b017520-40000000\"\n" SUM, "crc32c:00000000");
+	expect_sums(false, "HTTP/1.1 206 x\n" OF_PARTS SUM FULL, NULL);
+	expect_sums(true, "HTTP/1.1 206 x\n" OF_PARTS SUM, NULL);
+	expect_sums(true, "HTTP/1.1 206 x\n" OF_PARTS SUM FULL, "crc32c:00000000");
+	expect_sums(true, "HTTP/1.1 200 x\n" OF_PARTS SUM, "crc32c:00000000");
+	expect_sums(true, "HTTP/1.1 200 x\n" OF_PARTS SUM "X-Amz-Checksum-Type: COMPOSITE\n", NULL);
+}
+END_TEST
+
 static void shown_as(const char *text, const char *expected)
 {
 	char *shown = url_shown(text);
@@ -285,7 +300,7 @@ int main(void)
 	const TTest *const tests[] = {
 		a_part_is_taken_only_if_everything_fits, a_range_that_is_not_readable_is_none, a_whole_answer_to_a_range_is_told_apart,
 		nothing_more_is_told_by_416, statuses_have_their_meaning, a_validator_is_strong_or_old, retry_after_is_seconds_or_a_date,
-		checksums_of_servers_are_read, no_secret_of_a_url_is_shown, redirects_lead_to_http_and_no_further, s3_urls_are_encoded_once_and_sorted,
+		checksums_of_servers_are_read, a_sum_of_s3_is_that_of_the_object_or_none, no_secret_of_a_url_is_shown, redirects_lead_to_http_and_no_further, s3_urls_are_encoded_once_and_sorted,
 	};
 	Suite *suite = suite_create("judge");
 	TCase *t = tcase_create("judge");

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """s3://: every request is signed so that an independent reading of Signature Version 4 agrees; credentials are shown nowhere."""
+import base64
 import hashlib
 import hmac
 import os
 import urllib.parse
 
 import kit
-from kit import CHANGED, HTTP, OK, USAGE
+from kit import CHANGED, HTTP, OK, SUM, USAGE
 from server import Thing, noise
 
 DATA, OTHER = noise(1_000_003), noise(1_000_003, 2)
@@ -51,6 +52,20 @@ class Bucket(Thing):
             request.send(412, [])
         else:
             super().__call__(request)
+
+
+class Summed(Bucket):
+    """One that knows a checksum, and tells it only who asks for it."""
+
+    def __init__(self, of, type_, etag='"v1"', ranged=True):
+        super().__init__(DATA, etag)
+        self.sums = [("x-amz-checksum-sha256", base64.b64encode(hashlib.sha256(of).digest()).decode()), ("x-amz-checksum-type", type_)]
+        self.ranged = ranged
+
+    def __call__(self, request):
+        asked = request.headers.get("x-amz-checksum-mode") == "ENABLED" and "x-amz-checksum-mode" in signature(request)[1]
+        self.extra = self.sums if asked else []
+        super().__call__(request) if self.ranged else self.whole(request)
 
 
 class S3(kit.FetchTest):
@@ -113,6 +128,26 @@ class S3(kit.FetchTest):
             del self.env[name]
         self.good("k", Thing(DATA), env={"HOME": self.folder})
         self.assertTrue(all("authorization" not in r.headers for r in self.server.requests))
+
+    def test_the_checksum_is_asked_for_and_compared(self):
+        for ranged in (True, False):
+            with self.subTest(ranged=ranged):
+                self.assertGreater(self.good("k", Summed(DATA, "FULL_OBJECT", ranged=ranged)).end["hash_ms"], 0)
+                self.server.forget()
+                self.write(kit.OLD)
+                self.server.add("/bucket/k", Summed(OTHER, "FULL_OBJECT", ranged=ranged))
+                self.untouched(self.fetch("s3://bucket/k", *PARTS, env=self.env), SUM, left=())
+
+    def test_the_checksum_of_something_else_is_not(self):
+        parts = '"%s-16"' % hashlib.md5(DATA).hexdigest()
+        self.good("k", Summed(OTHER, "COMPOSITE"))
+        self.good("k", Summed(DATA[:65536], "FULL_OBJECT", parts))
+        self.good("k", Summed(OTHER, "COMPOSITE", parts, ranged=False))
+
+    def test_only_s3_is_asked_for_a_checksum(self):
+        self.server.add("/x", Thing(DATA))
+        self.right(self.fetch(self.server.url("/x"), *PARTS), DATA)
+        self.assertTrue(all("x-amz-checksum-mode" not in r.headers for r in self.server.requests))
 
     def test_wrong_credentials(self):
         self.server.add("/bucket/k", Bucket(DATA))
