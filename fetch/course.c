@@ -17,6 +17,7 @@
 #define WAIT_FIRST_MS 500
 #define WAIT_MAX_MS 60000
 #define TROUBLE_MS 10000                /* two resets within this time are too many streams */
+#define QUIET_MS 60000                  /* after which one stream more is tried */
 
 struct course *course_of(struct fetch *f, uint32_t part)
 {
@@ -139,15 +140,23 @@ void course_accept(struct slot *s)
 
 /* ---- an attempt has failed ------------------------------------------------------------------------------------------- */
 
-void course_fewer(struct fetch *f)
+void course_fewer(struct fetch *f, int64_t now)
 {
-	int64_t now = clock_ms();
-
 	f->trouble_ms = now;
-	if (f->allowed == 1 || (f->fewer_ms && now - f->fewer_ms < 1000))
+	if (f->allowed == 1 || (f->allowed_ms && now - f->allowed_ms < 1000))
 		return;
 	f->allowed /= 2;
-	f->fewer_ms = now;
+	f->allowed_ms = now;
+}
+
+void course_more(struct fetch *f, int64_t now)
+{
+	int64_t since = f->trouble_ms > f->allowed_ms ? f->trouble_ms : f->allowed_ms;
+
+	if (f->allowed >= f->n_slots || now - since < QUIET_MS)
+		return;
+	f->allowed++;
+	f->allowed_ms = now;
 }
 
 static uint64_t random_below(uint64_t n)
@@ -253,7 +262,7 @@ static void no_answer(struct slot *s, CURLcode result)
 		return;
 	}
 	if (reset && f->trouble_ms && now - f->trouble_ms < TROUBLE_MS)
-		course_fewer(f);
+		course_fewer(f, now);
 	if (reset)
 		f->trouble_ms = now;
 	failed(s, ended_early(s, result) && s->verdict != V_NONE ? FETCH_SHORT : FETCH_NET, what, 0);
@@ -439,7 +448,7 @@ static void refused_for_now(struct slot *s)
 
 	snprintf(what, sizeof(what), "HTTP %d", s->answer.status);
 	if (s->answer.status == 429 || s->answer.status == 503)
-		course_fewer(s->f);
+		course_fewer(s->f, clock_ms());
 	failed(s, FETCH_NET, what, s->answer.retry_after_ms);
 }
 

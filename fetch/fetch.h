@@ -112,7 +112,7 @@ struct fetch {
 	struct slot *slot;
 	uint32_t n_slots, allowed;      /* requests that may be open now */
 	int signal_fd;
-	int64_t trouble_ms, fewer_ms;  /* last sign of overload; last change of `allowed`, either way */
+	int64_t trouble_ms, allowed_ms; /* last sign of overload; last change of `allowed`, either way; 0: never */
 	uint64_t idle_speed;            /* of the stream that ended last: what a new one may reach */
 	int64_t pay_from_ms;            /* of --limit-rate */
 	uint64_t paid_bytes;
@@ -154,7 +154,8 @@ void course_stalled(struct slot *s);                    /* no byte came for too 
 void course_wait_over(struct slot *s);
 struct course *course_of(struct fetch *f, uint32_t part);
 void course_gained(struct slot *s, uint64_t n);
-void course_fewer(struct fetch *f);
+void course_fewer(struct fetch *f, int64_t now);         /* the server has too much to do: half as many streams */
+void course_more(struct fetch *f, int64_t now);          /* one stream more, if it was quiet for a minute */
 
 /* plan_glue.c */
 int plan_make(struct fetch *f, uint64_t probe_end, uint32_t streams);

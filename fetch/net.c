@@ -10,7 +10,6 @@
 
 #define TAKE_OVER_MS 2000       /* a small remainder that takes longer than this changes hands */
 #define WINDOW_MS 1000          /* speeds are measured over this */
-#define QUIET_MS 60000          /* after which one stream more is tried */
 
 /* ---- what comes from the writer and from the user ----------------------------------------------------------------------- */
 
@@ -268,16 +267,6 @@ static void look_at_state(struct fetch *f, int64_t now)
 	writer_ask(&f->writer, WORK_MARK, 0, NULL, 0);
 }
 
-static void look_at_crowd(struct fetch *f, int64_t now)
-{
-	int64_t since = f->trouble_ms > f->fewer_ms ? f->trouble_ms : f->fewer_ms;
-
-	if (f->allowed >= f->n_slots || now - since < QUIET_MS)
-		return;
-	f->allowed++;
-	f->fewer_ms = now;
-}
-
 static void look_at_clocks(struct fetch *f)
 {
 	int64_t now = clock_ms();
@@ -285,7 +274,7 @@ static void look_at_clocks(struct fetch *f)
 	net_interrupted(f);
 	look_at_slots(f, now);
 	look_at_state(f, now);
-	look_at_crowd(f, now);
+	course_more(f, now);
 	if (now - f->beat_ms >= f->o->heartbeat_ms) {
 		f->beat_ms = now;
 		show_progress(f);
