@@ -399,8 +399,10 @@ static void follow(struct slot *s)
 	slot_run(s);
 }
 
+/* 404 and 410 say that the object is not there: then there is nothing to go on with either. */
 static void fatal(struct slot *s)
 {
+	s->f->gone = s->answer.status == 404 || s->answer.status == 410;
 	fail_set(&s->f->why, FETCH_HTTP, "%s: HTTP %d", s->url.shown, s->answer.status);
 }
 

@@ -81,6 +81,7 @@ struct fetch {
 	int signal;                     /* INT or TERM; 0 */
 	bool ended, unchanged;
 	bool dropped;                   /* the file was wrong, and is gone */
+	bool gone;                      /* the server says that there is no such object */
 
 	struct url first_url, url;      /* as given; where redirects led */
 	char *id;                       /* of the URL, secrets and all */

@@ -202,7 +202,7 @@ void finish(struct fetch *f)
 
 static bool is_worth_keeping(const struct fetch *f)
 {
-	return f->plan && jt_fetch_in_file(f->plan) > 0 && f->end != OPEN_END && f->object.total != SIZE_UNKNOWN;
+	return !f->gone && f->plan && jt_fetch_in_file(f->plan) > 0 && f->end != OPEN_END && f->object.total != SIZE_UNKNOWN;
 }
 
 /* What came so far is kept for another process, where that can make use of it; of nothing nothing is left. */

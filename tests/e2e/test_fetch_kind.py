@@ -200,7 +200,7 @@ class Course(FetchCase):
         def answer(request):
             if request.number == 1:
                 return thing.part(request, cut=MIB)
-            return request.send(404, []) if request.number == 2 else thing(request)
+            return request.send(405, []) if request.number == 2 else thing(request)
 
         thing = server.Thing(data)
         run, job = self.fetch(self.server.add("/o", answer), {"streams": 1}, retry={"max": 1, "cap_s": 0})

@@ -460,7 +460,9 @@ class Refused(kit.FetchTest):
                 self.assertEqual(1, len(self.server.requests))
 
     def test_a_status_in_the_middle(self):
-        self.bad(lambda r: r.send(404, []) if r.number > 2 else Thing(DATA)(r), HTTP)
+        self.bad(lambda r: r.send(404, []) if r.number > 2 else Thing(DATA)(r), HTTP, left=())
+        self.server.forget()
+        self.bad(lambda r: r.send(405, []) if r.number > 2 else Thing(DATA)(r), HTTP, left=("out.part", "out.part.state"))
 
     def test_redirect_loop(self):
         self.bad(lambda r: r.send(302, [("Location", "/x")]), HTTP, left=())

@@ -279,11 +279,19 @@ class Resumed(kit.FetchTest):
 
     def test_a_failure_keeps_what_is_there_whatever_failed(self):
         self.broken()
-        self.server.add("/x", lambda r: r.send(404, []))
-        self.untouched(self.fetch(self.server.url("/x"), *PARTS), kit.HTTP, left=("out.part", "out.part.state"))
+        for status in (403, 405, 451):
+            self.server.add("/x", lambda r, status=status: r.send(status, []))
+            self.untouched(self.fetch(self.server.url("/x"), *PARTS), kit.HTTP, left=("out.part", "out.part.state"))
         self.server.add("/x", lambda r: r.stall())
         self.untouched(self.fetch(self.server.url("/x"), *PARTS, "--deadline", "0.2"), kit.DEADLINE, left=("out.part", "out.part.state"))
         self.resumed(self.again(Thing(DATA)))
+
+    def test_an_object_that_is_gone_leaves_nothing_to_go_on_with(self):
+        for status in (404, 410):
+            with self.subTest(status):
+                self.broken()
+                self.server.add("/x", lambda r, status=status: r.send(status, []))
+                self.untouched(self.fetch(self.server.url("/x"), *PARTS), kit.HTTP, left=())
 
 
 if __name__ == "__main__":
