@@ -162,6 +162,7 @@ void map_readers_drop(struct map_item *it);
 struct map_wish {
 	const json_t *options;
 	int64_t attach;                 /* 0: not given */
+	int64_t from_tag;               /* with attach: items in hand below it are an earlier client's */
 	bool resume, rerun_failed;
 };
 void map_open(struct engine *e, struct call *call, const struct map_wish *w);

@@ -124,6 +124,18 @@ static void tell_ended(struct map *m)
 			map_tell_later(it);
 }
 
+/* After a restart nothing says which client had asked for what, but the tags. */
+static void disclaim_before(struct map *m, uint64_t tag)
+{
+	struct map_item *it, *next;
+
+	for (it = TAILQ_FIRST(&m->items); it; it = next) {
+		next = TAILQ_NEXT(it, link);
+		if (it->tag < tag)
+			map_item_disclaim(it);
+	}
+}
+
 static void attach(struct engine *e, struct call *call, const struct map_wish *w)
 {
 	struct req_error err = { 0 };
@@ -140,6 +152,9 @@ static void attach(struct engine *e, struct call *call, const struct map_wish *w
 		call_fail(call, &err);
 		return;
 	}
+	disclaim_before(r->map, (uint64_t)w->from_tag);
+	r->map->resumed = w->resume;
+	r->map->rerun_failed = w->rerun_failed;
 	map_attach(r->map, call);
 	map_greet(r->map, true);
 	tell_ended(r->map);

@@ -8,6 +8,7 @@
 static const struct field map_fields[] = {
 	FIELD_OBJECT("options", struct map_wish, options, 0),
 	FIELD_INT("attach", struct map_wish, attach, 1, UINT32_MAX - 1, 0),
+	FIELD_INT("from_tag", struct map_wish, from_tag, 0, INT64_MAX, 0),
 	FIELD_BOOL("resume", struct map_wish, resume, 0),
 	FIELD_BOOL("rerun_failed", struct map_wish, rerun_failed, 0),
 	FIELD_END

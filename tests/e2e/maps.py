@@ -21,10 +21,10 @@ def key_of(data, n=0):
 
 
 class MapClient:
-    """resume, rerun_failed, attach: of the method. options: of MapOptions, beside command, slots and window."""
+    """resume, rerun_failed, attach, from_tag: of the method. options: of MapOptions, beside command, slots and window."""
 
-    def __init__(self, socket, words=("true",), slots=2, window=8, shell=False, stdin=False, threads=None, attach=None, resume=False,
-                 rerun_failed=False, **options):
+    def __init__(self, socket, words=("true",), slots=2, window=8, shell=False, stdin=False, threads=None, attach=None, from_tag=None,
+                 resume=False, rerun_failed=False, **options):
         self.wire = varlink.Connection(socket)
         self.ended, self.data, self.said = collections.deque(), collections.deque(), []
         self.named = "name" in options
@@ -33,7 +33,7 @@ class MapClient:
         if threads:
             command["threads"] = threads
         if attach:
-            wish = dict(attach=attach)
+            wish = dict(attach=attach, **({"from_tag": from_tag} if from_tag else {}))
         else:
             wish = dict(options=dict(options, slots=slots, window=window, command=command))
         if resume:

@@ -538,6 +538,25 @@ class Restarts(MapCase):
         again.put(b"d")
         self.assertEqual(again.next_ended()["out"], b"d\n")
 
+    def test_one_that_had_gone_on_takes_over_after_a_restart_what_it_had_not_yet(self):
+        m = self.map("echo", "{}", name="m", window=3)
+        m.put(b"a", b"b", b"c")
+        m.all_ended(3)
+        m.delivered(1)
+        self.call("MapList")
+        m.close()
+        n = self.map("echo", "{}", name="m", window=3, resume=True)
+        first = n.tag
+        n.put(b"b")
+        n.next_ended()
+        self.restart()
+        again = self.attach(n, from_tag=first, resume=True, name="m")
+        self.addCleanup(again.close)
+        self.assertEqual(sorted(again.hello["in_hand"]), [3, first])
+        again.next_ended()
+        again.put(b"a", b"c")
+        self.assertEqual([(e["out"], e.get("delivered")) for _, e in sorted(again.all_ended(2).items())], [(b"a\n", True), (b"c\n", None)])
+
     def test_an_item_in_hand_that_is_put_again_is_the_same(self):
         m = self.puppet_map()
         m.put(b"a")
