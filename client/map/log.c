@@ -5,11 +5,10 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "buf.h"
 #include "map/end_status.h"
+#include "map/keys.h"
 #include "map/stage.h"
 #include "status.h"
 #include "talk.h"
@@ -17,10 +16,9 @@
 #define LOG_MARK 0x6d61706c             /* application_id of a log */
 #define BUSY_MS 2000                    /* patience with one that is just ending */
 
-enum query { Q_SEEN, Q_FIND, Q_LOAD, Q_FINISH, Q_DELIVERED, Q_COMMAND, Q_COMMANDS, N_QUERIES };
+enum query { Q_FIND, Q_LOAD, Q_FINISH, Q_DELIVERED, Q_COMMAND, Q_COMMANDS, N_QUERIES };
 
 static const char *const sql[] = {
-	[Q_SEEN] = "INSERT INTO temp.seen(content, n) VALUES(?1, 1) ON CONFLICT(content) DO UPDATE SET n = n + 1 RETURNING n",
 	[Q_FIND] = "SELECT status, delivered FROM result WHERE key = ?1",
 	[Q_LOAD] = "SELECT status, attempts, began, ended, out, err FROM result WHERE key = ?1",
 	[Q_FINISH] = "INSERT OR REPLACE INTO result(key, status, attempts, began, ended, out, err, delivered) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
@@ -35,14 +33,13 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS result(key BLOB PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL, began REAL NOT NULL,"
 	" ended REAL NOT NULL, out BLOB, err BLOB, delivered INTEGER NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS command(hash BLOB PRIMARY KEY);"
-	"CREATE TEMP TABLE seen(content BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
 	"PRAGMA application_id = 1835102316;";
 _Static_assert(LOG_MARK == 1835102316, "the mark in the schema");
 
 struct log {
 	sqlite3 *db;
 	sqlite3_stmt *q[N_QUERIES];
-	XXH128_canonical_t command;
+	struct keys *keys;
 	bool resumes, runs_failed;
 };
 
@@ -56,7 +53,9 @@ static int failed(const struct log *l)
 
 const char *log_error(const struct log *l)
 {
-	return sqlite3_errmsg(l->db);
+	int rc = sqlite3_errcode(l->db);
+
+	return rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? strerror(errno) : sqlite3_errmsg(l->db);
 }
 
 /* ---- open and close ---- */
@@ -93,32 +92,13 @@ static int prepare(struct log *l, bool durable)
 	return 0;
 }
 
-static void hash_text(XXH3_state_t *st, const char *data, size_t len)
-{
-	uint64_t n = len;
-
-	XXH3_128bits_update(st, &n, sizeof(n));
-	XXH3_128bits_update(st, data, len);
-}
-
-static void hash_command(struct log *l, const struct stage_settings *set)
-{
-	XXH3_state_t st;
-
-	XXH3_128bits_reset(&st);
-	hash_text(&st, set->item_on_stdin ? "i" : set->shell ? "s" : "a", 1);
-	for (size_t i = 0; i < set->n_words; i++)
-		hash_text(&st, set->words[i], strlen(set->words[i]));
-	XXH128_canonicalFromHash(&l->command, XXH3_128bits_digest(&st));
-}
-
 /* Whether this command was here before, and whether that is what was asked for. */
 static int check_commands(struct log *l, const struct map_settings *m)
 {
 	int others, same, any;
 	sqlite3_stmt *q = l->q[Q_COMMANDS];
 
-	sqlite3_bind_blob(q, 1, &l->command, sizeof(l->command), SQLITE_STATIC);
+	sqlite3_bind_blob(q, 1, keys_command(l->keys), KEY_SIZE, SQLITE_STATIC);
 	if (sqlite3_step(q) != SQLITE_ROW)
 		return complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
 	others = sqlite3_column_int(q, 0);
@@ -130,7 +110,7 @@ static int check_commands(struct log *l, const struct map_settings *m)
 	if (others && !same)
 		mention("--log %s has results of another command only: nothing of it matches", m->log);
 	q = l->q[Q_COMMAND];
-	sqlite3_bind_blob(q, 1, &l->command, sizeof(l->command), SQLITE_STATIC);
+	sqlite3_bind_blob(q, 1, keys_command(l->keys), KEY_SIZE, SQLITE_STATIC);
 	sqlite3_step(q);
 	return sqlite3_reset(q) == SQLITE_OK ? 0 : complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
 }
@@ -142,8 +122,10 @@ int log_open(const struct map_settings *m, struct log **ret)
 
 	l->resumes = m->resume != RESUME_NOT;
 	l->runs_failed = m->resume == RESUME_FAILED;
-	hash_command(l, &m->stage[0]);
-	if (sqlite3_open_v2(m->log, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	l->keys = keys_new(&m->stage[0]);
+	if (!l->keys)
+		rc = complain(MAP_IO_ERROR, "--log %s: what was seen cannot be noted: %s", m->log, strerror(errno));
+	else if (sqlite3_open_v2(m->log, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		rc = complain(CTL_USAGE, "--log %s: %s", m->log, log_error(l));
 	else if (sqlite3_busy_timeout(l->db, BUSY_MS) != SQLITE_OK || !can_be_log(l))
 		rc = complain(CTL_USAGE, "--log %s is in use, or is no log of a map: %s", m->log, log_error(l));
@@ -165,37 +147,11 @@ void log_close(struct log *l)
 	for (int i = 0; i < N_QUERIES; i++)
 		sqlite3_finalize(l->q[i]);
 	sqlite3_close(l->db);
+	keys_free(l->keys);
 	free(l);
 }
 
 /* ---- items ---- */
-
-static XXH128_canonical_t hash_item(const struct log *l, const struct task *t, int64_t occurrence)
-{
-	XXH128_canonical_t key;
-	XXH3_state_t st;
-
-	XXH3_128bits_reset(&st);
-	XXH3_128bits_update(&st, &l->command, sizeof(l->command));
-	XXH3_128bits_update(&st, &occurrence, sizeof(occurrence));
-	for (size_t i = 0; i < task_parts(t); i++)
-		hash_text(&st, task_part(t, i).data, task_part(t, i).len);
-	XXH128_canonicalFromHash(&key, XXH3_128bits_digest(&st));
-	return key;
-}
-
-static int64_t occurrence_of(struct log *l, const struct task *t)
-{
-	XXH128_canonical_t content = hash_item(l, t, 0);
-	sqlite3_stmt *q = l->q[Q_SEEN];
-	int64_t n = -1;
-
-	sqlite3_bind_blob(q, 1, &content, sizeof(content), SQLITE_STATIC);
-	if (sqlite3_step(q) == SQLITE_ROW)
-		n = sqlite3_column_int64(q, 0);
-	sqlite3_reset(q);
-	return n;
-}
 
 static sqlite3_stmt *with_key(struct log *l, enum query which, const struct task *t)
 {
@@ -205,15 +161,11 @@ static sqlite3_stmt *with_key(struct log *l, enum query which, const struct task
 
 int log_meet(struct log *l, struct task *t, bool *ret_delivered)
 {
-	int64_t occurrence = occurrence_of(l, t);
-	XXH128_canonical_t key;
 	sqlite3_stmt *q;
 	int counts = 0;
 
-	if (occurrence < 0)
-		return failed(l);
-	key = hash_item(l, t, occurrence);
-	memcpy(t->key, &key, sizeof(t->key));
+	if (keys_make(l->keys, t) < 0)
+		return -1;
 	if (!l->resumes)
 		return 0;
 	q = with_key(l, Q_FIND, t);
