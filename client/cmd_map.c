@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* map: a command over a stream of items. limits: what one command line may hold. */
+/* map: a command over a stream of items, or a word about such maps. limits: what one command line may hold. */
 #include <stdio.h>
+#include <string.h>
 
 #include "map/loop.h"
 #include "map/stage_settings.h"
@@ -8,13 +9,39 @@
 #include "talk.h"
 #include "verbs.h"
 
+/* The words behind `map` as a verb of its own. */
+static int sub_verb(const struct options *o, const char *name, const struct opt *opts, int (*run)(const struct options *o))
+{
+	struct options mine;
+	int rc;
+
+	options_init(&mine);
+	mine.socket = o->socket;
+	rc = options_parse(&mine, name, opts, OPTS_MIXED, (int)o->n_args - 1, (char **)(uintptr_t)(o->args + 1));
+	rc = rc ? rc : run(&mine);
+	options_done(&mine);
+	return rc;
+}
+
+static int list(const struct options *o)
+{
+	return o->n_args == 0 ? map_list(o) : complain(CTL_USAGE, "usage: jobctl map list [--json]");
+}
+
+static int stop(const struct options *o)
+{
+	return o->n_args > 0 ? map_stop(o) : complain(CTL_USAGE, "usage: jobctl map stop [--drain] NAME|NUMBER...");
+}
+
 int cmd_map(const struct options *o)
 {
 	struct map_settings m;
 	int rc;
 
-	if (!o->map.local)
-		return complain(CTL_NO_DAEMON, "maps through the daemon are not there yet; with --local the map runs in this process");
+	if (!o->map.local && strcmp(o->args[0], "list") == 0)
+		return sub_verb(o, "map list", map_list_opts, list);
+	if (!o->map.local && strcmp(o->args[0], "stop") == 0)
+		return sub_verb(o, "map stop", map_stop_opts, stop);
 	rc = settings_read(&m, o);
 	if (rc == 0)
 		rc = map_run(&m);

@@ -87,16 +87,20 @@ static int no_daemon(const char *user, const struct vl_error *err, enum conn_sta
 	return 0;
 }
 
-static int open_default(const char *user, enum conn_start start, struct vl_conn **ret)
+static int open_default(const char *user, enum conn_start start, struct vl_conn **ret, const char **ret_path)
 {
 	struct vl_error err, ignored;
 	int rc;
 
+	*ret_path = user;
 	*ret = vl_connect(user, CONNECT_MS, &err);
-	if (!*ret)
-		*ret = vl_connect(CONN_SYSTEM_SOCKET, CONNECT_MS, &ignored);
 	if (*ret)
 		return 0;
+	*ret = vl_connect(CONN_SYSTEM_SOCKET, CONNECT_MS, &ignored);
+	if (*ret) {
+		*ret_path = CONN_SYSTEM_SOCKET;
+		return 0;
+	}
 	rc = no_daemon(user, &err, start);
 	if (rc == 0)
 		rc = starter_run(user);
@@ -106,20 +110,29 @@ static int open_default(const char *user, enum conn_start start, struct vl_conn 
 	return *ret ? 0 : complain(CTL_NO_DAEMON, "%s, although a daemon has just started there", err.text);
 }
 
-int conn_open(const struct options *o, enum conn_start start, struct vl_conn **ret)
+int conn_open_at(const struct options *o, enum conn_start start, struct vl_conn **ret, char **ret_path)
 {
-	const char *env = getenv("JOBD_SOCKET");
-	char *user;
+	const char *env = getenv("JOBD_SOCKET"), *path = o->socket ? o->socket : env;
+	char *user = NULL;
 	int rc;
 
-	if (o->socket)
-		return open_explicit(o->socket, "--socket", ret);
-	if (env && *env)
-		return open_explicit(env, "JOBD_SOCKET", ret);
-	user = conn_user_socket();
-	if (!user)
-		return CTL_NO_DAEMON;
-	rc = open_default(user, start, ret);
+	if (o->socket || (env && *env)) {
+		rc = open_explicit(path, o->socket ? "--socket" : "JOBD_SOCKET", ret);
+	} else {
+		user = conn_user_socket();
+		rc = user ? open_default(user, start, ret, &path) : CTL_NO_DAEMON;
+	}
+	if (rc == 0)
+		*ret_path = xstrdup(path);
 	free(user);
+	return rc;
+}
+
+int conn_open(const struct options *o, enum conn_start start, struct vl_conn **ret)
+{
+	char *path = NULL;
+	int rc = conn_open_at(o, start, ret, &path);
+
+	free(path);
 	return rc;
 }

@@ -14,6 +14,8 @@ enum conn_start { CONN_MAY_START, CONN_ONLY_IF_RUNNING };
 
 /* conn_open - 0 with *ret, or CTL_NO_DAEMON and it has complained: what, then what to do. */
 int conn_open(const struct options *o, enum conn_start start, struct vl_conn **ret);
+/* conn_open_at - the same; *ret_path: where it listens, to come back to. The caller frees. */
+int conn_open_at(const struct options *o, enum conn_start start, struct vl_conn **ret, char **ret_path);
 
 /* The places of DESIGN; the caller frees. NULL with a complaint where there is none (a /tmp/jobd-UID of somebody else). */
 char *conn_user_socket(void);

@@ -160,10 +160,12 @@ static const struct opt plan_opts[] = {
 	NUMBER("backoff", 0, map.backoff, "FACTOR", "and so many times longer before each further one; default: 2"), \
 	TEXT("retry-on", 0, map.retry_on, "CODES", "only if it ended so: exit statuses, signal, timeout, commas between")
 
+const struct opt map_list_opts[] = { JSON, OPTS_END };
+const struct opt map_stop_opts[] = { FLAG("drain", 0, drain, "let what is admitted run to its end"), OPTS_END };
 const struct opt map_then_opts[] = { MAP_STAGE_OPTS, OPTS_END };
 
 static const struct opt map_opts[] = {
-	FLAG("local", 0, map.local, "in this process, without a daemon"),
+	FLAG("local", 0, map.local, "in this process, without a daemon: nothing is kept but by --log"),
 	MAP_STAGE_OPTS,
 	LIST("arg-file", 'a', input, "FILE", "read items from FILE; -: standard input, the default; several: see --zip"),
 	INT("fd", 0, map.fd, 0, INT32_MAX, "N", "read items from descriptor N"),
@@ -182,7 +184,7 @@ static const struct opt map_opts[] = {
 	SECONDS("delay", 0, map.delay_s, "TIME", "at least so long between two starts"),
 	NUMBER("load", 0, map.load, "MAX", "start nothing while the load is above MAX"),
 	SIZE("memfree", 0, map.memfree, 0, INT64_MAX, "SIZE", "start nothing while less memory is available"),
-	TEXT("name", 0, name, "NAME", "name of the map, JOBD_MAP of its commands"),
+	TEXT("name", 0, name, "NAME", "name of the map, under which the daemon keeps its results, for --resume; JOBD_MAP of its commands"),
 	FLAG("group", 0, map.group, "what a command writes stays together, the default"),
 	FLAG("line-buffer", 0, map.line_buffer, "only lines stay together"),
 	FLAG("ungroup", 0, map.ungroup, "commands write to standard output themselves"),
@@ -191,13 +193,14 @@ static const struct opt map_opts[] = {
 	TEXT("results", 0, map.results, "DIR", "each result in DIR/SEQ/stdout and DIR/SEQ/status, too"),
 	SIZE("buffer-bytes", 0, map.buffer_bytes, 64 << 10, INT64_MAX, "SIZE", "output held in memory; default: 64M"),
 	SIZE("spool-bytes", 0, map.spool_bytes, 0, INT64_MAX, "SIZE", "output held in a file beyond that; default: 1G"),
+	SIZE("output-max", 0, map.output_max, 1, INT64_MAX, "SIZE", "a command that writes more fails; default: the size of the spool"),
 	TEXT("spool-dir", 0, map.spool_dir, "DIR", "where that file is; default: TMPDIR, /var/tmp"),
 	SIZE("pipe-size", 0, map.pipe_size, 4096, 1 << 30, "SIZE", "size of the pipe on standard output"),
 	TEXT("progress", 0, map.progress, "HOW", "auto, bar, plain, json or none, the default; on standard error"),
 	INT("total", 0, map.total, 0, INT64_MAX, "N", "how many items there will be, for --progress"),
 	SECONDS("heartbeat", 0, map.heartbeat_s, "TIME", "between two lines of --progress; default: 1"),
-	TEXT("log", 0, map.log, "FILE", "note each result in FILE as soon as it is there, for --resume"),
-	MAYBE("resume", 0, map.resume, "run what FILE has not; print what was not printed; =all: print everything again"),
+	TEXT("log", 0, map.log, "FILE", "with --local: note each result in FILE as soon as it is there, for --resume"),
+	MAYBE("resume", 0, map.resume, "run what has no result yet; print what was not printed; =all: print everything again"),
 	FLAG("resume-failed", 0, map.resume_failed, "as --resume, and run what failed once more"),
 	FLAG("durable", 0, map.durable, "results in FILE survive a loss of power, too"),
 	FLAG("stats", 0, map.stats, "counters as JSON on standard error at the end"),
@@ -238,7 +241,7 @@ const struct verb verbs[] = {
 	{ "config", "check [FILE]", "check jobd.conf", cmd_config, no_opts, OPTS_MIXED, 1, 2 },
 	{ "plan", "FILE|-", "check a file and say what would run when, without a daemon", cmd_plan, plan_opts, OPTS_MIXED, 1, 1 },
 	{ "fetch", "URL", "fetch one object in parallel ranges, without a daemon", cmd_fetch, fetch_opts, OPTS_MIXED, 1, 1 },
-	{ "map", "--local [--] COMMAND...", "run a command for each item of a stream, results in order", cmd_map, map_opts, OPTS_STOP_AT_ARG, 1, MANY },
+	{ "map", "COMMAND...|list|stop MAP...", "run a command for each item of a stream, results in order", cmd_map, map_opts, OPTS_STOP_AT_ARG, 1, MANY },
 	{ "limits", "", "how much fits into one command line", cmd_limits, limits_opts, OPTS_MIXED, 0, 0 },
 	{ "version", "", "print the version", cmd_version, no_opts, OPTS_MIXED, 0, 0 },
 	{ "bridge", "", "connect stdin and stdout to the daemon's socket", cmd_bridge, no_opts, OPTS_MIXED, 0, 0 },

@@ -16,6 +16,7 @@ struct verb {
 };
 
 extern const struct verb verbs[];               /* ends with name NULL */
+extern const struct opt map_list_opts[], map_stop_opts[];  /* of map, behind these words */
 extern const struct opt map_then_opts[];        /* of map, behind a --then; ends with OPTS_END */
 
 const struct verb *verb_find(const char *name);
@@ -35,6 +36,8 @@ int cmd_limits(const struct options *o);
 int cmd_logs(const struct options *o);
 int cmd_ls(const struct options *o);
 int cmd_map(const struct options *o);
+int map_list(const struct options *o);          /* map list ... */
+int map_stop(const struct options *o);          /* map stop ... */
 int cmd_pause(const struct options *o);
 int cmd_ping(const struct options *o);
 int cmd_plan(const struct options *o);

@@ -6,6 +6,7 @@
 enum map_status {
 	MAP_SOURCE_ERROR = 20,
 	MAP_HALTED = 21,
+	MAP_DAEMON_LOST = 22,
 	MAP_IO_ERROR = 23,
 };
 

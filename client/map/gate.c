@@ -40,5 +40,7 @@ int64_t gate_wait_ns(const struct gate *g, const struct map_settings *set, int64
 
 void gate_passed(struct gate *g, const struct map_settings *set, int64_t now_ns)
 {
+	if (!set->local)
+		return;                 /* --delay is the daemon's */
 	g->open_ns = now_ns + set->delay_ns;
 }

@@ -66,6 +66,10 @@ void jsonl_status(struct buf *b, const struct task *t)
 		buf_puts(b, "\"timeout\"");
 	else if (t->status == TASK_E2BIG)
 		buf_puts(b, "\"E2BIG\"");
+	else if (t->status == TASK_OUTPUT)
+		buf_puts(b, "\"output\"");
+	else if (t->status == TASK_LOST)
+		buf_puts(b, "\"lost\"");
 	else if (t->status == TASK_NUL)
 		buf_puts(b, "\"NUL\"");
 	else if (t->status >= TASK_SIGNAL)

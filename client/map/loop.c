@@ -15,6 +15,7 @@
 #include "map/inputs.h"
 #include "map/meter.h"
 #include "map/end_status.h"
+#include "map/remote.h"
 #include "status.h"
 #include "talk.h"
 
@@ -24,6 +25,14 @@ int64_t loop_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+double loop_epoch_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 struct timeval loop_timeval(int64_t ns)
@@ -83,6 +92,12 @@ void loop_log_failed(struct map_loop *l)
 	l->grace_over = true;
 }
 
+void loop_remote_failed(struct map_loop *l, int exit_status)
+{
+	loop_stop(l, JTI_STOPPED, exit_status);
+	l->grace_over = true;
+}
+
 void loop_sink_gone(struct map_loop *l)
 {
 	if (l->signal == 0 && l->exit_status == 0)
@@ -124,7 +139,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 	}
 	for (size_t i = 0; i < l->set->n_stages; i++)
 		stage_kill(&l->stage[i]);
-	l->grace_over = true;
+	l->grace_over = l->killed = true;
 }
 
 /* ---- the pump ---- */
@@ -151,7 +166,7 @@ static bool is_over(struct map_loop *l)
 		return true;
 	if (!sink_is_idle(&l->sink))
 		return false;
-	return l->stop >= JTI_STOPPED ? !stage_head(last) : stage_is_over(last);
+	return l->stop >= JTI_STOPPED ? !stage_has_results(last) : stage_is_over(last);
 }
 
 /* ---- begin and end ---- */
@@ -207,7 +222,7 @@ static int descriptors_init(struct map_loop *l)
 
 static int loop_init(struct map_loop *l, const struct map_settings *set)
 {
-	*l = (struct map_loop){ .set = set, .null_fd = -1, .stdout_fd = -1, .base = event_base_new(), .sink = { .fd = -1, .epoll = -1 } };
+	*l = (struct map_loop){ .set = set, .keeps = set->log || (set->name && !set->local), .null_fd = -1, .stdout_fd = -1, .base = event_base_new(), .sink = { .fd = -1, .epoll = -1 } };
 	chunk_store_init(&l->store, set->buffer_bytes, set->spool_bytes, set->spool_dir);
 	l->sink.results = (struct results){ .dir = -1, .item = -1, .out = -1 };
 	l->sink.loop = l;
@@ -271,6 +286,24 @@ static void loop_done(struct map_loop *l)
 	free(l->stage);
 }
 
+static bool remotes_are_over(const struct map_loop *l)
+{
+	for (size_t i = 0; i < l->set->n_stages; i++)
+		if (l->stage[i].remote && !remote_is_over(l->stage[i].remote))
+			return false;
+	return true;
+}
+
+/* A second signal does not wait for the daemon any more. */
+static void end_remotes(struct map_loop *l, bool failed)
+{
+	for (size_t i = 0; i < l->set->n_stages; i++)
+		if (l->stage[i].remote)
+			remote_end(l->stage[i].remote, failed);
+	while (!remotes_are_over(l) && !l->killed)
+		event_base_loop(l->base, EVLOOP_ONCE);
+}
+
 static void turn(struct map_loop *l)
 {
 	struct meter meter;
@@ -312,6 +345,8 @@ int map_run(const struct map_settings *set)
 	if (rc == 0) {
 		turn(&l);
 		rc = status_of(&l);
+		end_remotes(&l, rc != 0 || l.signal);
+		rc = rc ? rc : l.exit_status;
 		signo = l.signal;
 		if (set->stats)
 			meter_stats(&l);

@@ -24,6 +24,7 @@ struct map_loop {
 	struct sink sink;
 	struct gate gate;
 	struct log *log;                /* NULL: none */
+	bool keeps;                     /* results are kept, by the log or the daemon: nothing leaves before its end */
 	struct event *signal_ev, *deadline_ev, *grace_ev, *progress_ev;
 	sigset_t mask;                  /* of the children: as it was when we were started */
 	int null_fd, stdout_fd;         /* above standard error */
@@ -32,6 +33,7 @@ struct map_loop {
 	int stop;                       /* JTI_: how the map was ended early */
 	int exit_status;                /* and with which status; 0: the one of its items */
 	int signal;                     /* that ended it; 0: none */
+	bool killed;                    /* a second signal came */
 	bool grace_over;                /* of a stop: what was not taken yet is not delivered any more */
 };
 
@@ -44,12 +46,15 @@ void loop_stop(struct map_loop *l, int how, int exit_status);
 void loop_io_failed(struct map_loop *l, const char *what, const char *where);
 /* loop_log_failed - as loop_io_failed, with what the database says. */
 void loop_log_failed(struct map_loop *l);
+/* loop_remote_failed - the daemon does not go on with a stage: the map ends. Has complained. */
+void loop_remote_failed(struct map_loop *l, int exit_status);
 /* loop_sink_gone - nobody reads any more. */
 void loop_sink_gone(struct map_loop *l);
 /* loop_item_ended - an item of s came to its end for good: halt counts it. */
 void loop_item_ended(struct map_loop *l, const struct stage *s);
 
 struct timeval loop_timeval(int64_t ns);
-int64_t loop_now_ns(void);
+int64_t loop_now_ns(void);       /* since some time */
+double loop_epoch_now(void);
 
 #endif

@@ -20,7 +20,7 @@ static struct numbers look(const struct map_loop *l)
 	};
 
 	for (const struct stage *s = first; s <= last; s++) {
-		n.running += s->n.running;
+		n.running += s->n.running < s->set->slots ? s->n.running : s->set->slots;      /* the daemon has more than run */
 		n.failed += s->n.failed;
 		n.retried += s->n.retried;
 		n.held_max += s->window.c.held_max;

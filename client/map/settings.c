@@ -137,6 +137,7 @@ static int read_limits(struct map_settings *m, const struct options *o)
 	m->spool_bytes = (uint64_t)or_else(p->spool_bytes, SPOOL_BYTES);
 	m->spool_dir = p->spool_dir ? p->spool_dir : tmp && *tmp ? tmp : "/var/tmp";
 	m->pipe_size = (int)or_else(p->pipe_size, 0);
+	m->output_max = or_else(p->output_max, (int64_t)m->spool_bytes);
 	m->memfree = (uint64_t)or_else(p->memfree, 0);
 	m->max_load = p->load;
 	m->delay_ns = ns_of(p->delay_s, 0);
@@ -144,6 +145,8 @@ static int read_limits(struct map_settings *m, const struct options *o)
 	m->results_dir = p->results;
 	m->name = o->name;
 	m->stats = p->stats;
+	if (m->local && p->output_max != INT64_MIN)
+		return complain(CTL_USAGE, "--output-max goes with a map of the daemon; with --local a command that writes too much waits");
 	if (p->deadline_s == 0)
 		return complain(CTL_USAGE, "--deadline must be more than 0");
 	if (p->halt && halt_parse(p->halt, &m->halt) < 0)
@@ -151,19 +154,27 @@ static int read_limits(struct map_settings *m, const struct options *o)
 	return 0;
 }
 
+/* Whether results outlive the map. */
+static bool is_kept(const struct map_settings *m)
+{
+	return m->log || (m->name && !m->local);
+}
+
 static int read_log(struct map_settings *m, const struct map_options *p)
 {
 	m->log = p->log;
 	m->durable = p->durable;
-	if (!m->log && (p->resume || p->resume_failed || p->durable))
-		return complain(CTL_USAGE, "--resume, --resume-failed and --durable need --log FILE");
+	if (m->log && !m->local)
+		return complain(CTL_USAGE, "--log goes with --local: the daemon keeps the results of a map that has a --name");
+	if (!(m->local ? m->log : m->name) && (p->resume || p->resume_failed || p->durable))
+		return complain(CTL_USAGE, "--resume, --resume-failed and --durable need --%s", m->local ? "log FILE" : "name NAME");
 	if (p->resume && *p->resume && strcmp(p->resume, "all") != 0)
 		return complain(CTL_USAGE, "--resume stands alone, or is --resume=all; got \"%s\"", p->resume);
 	if (p->resume && p->resume_failed)
 		return complain(CTL_USAGE, "--resume and --resume-failed contradict each other");
 	m->resume = p->resume_failed ? RESUME_FAILED : !p->resume ? RESUME_NOT : *p->resume ? RESUME_ALL : RESUME_UNDELIVERED;
-	if (m->log && m->grouping != GROUP_ITEMS)
-		return complain(CTL_USAGE, "--log goes neither with --ungroup nor with --line-buffer");
+	if (is_kept(m) && m->grouping != GROUP_ITEMS)
+		return complain(CTL_USAGE, "--%s goes neither with --ungroup nor with --line-buffer", m->log ? "log" : "name");
 	return 0;
 }
 
@@ -183,7 +194,7 @@ static int add_stage(struct map_settings *m, const struct options *o, const char
 {
 	m->stage = xrealloc(m->stage, m->n_stages + 1, sizeof(*m->stage));
 	m->n_stages++;
-	return stage_settings_read(&m->stage[m->n_stages - 1], o, words, n, m->n_stages == 1 && m->n_inputs > 1);
+	return stage_settings_read(&m->stage[m->n_stages - 1], o, words, n, m->n_stages == 1 && m->n_inputs > 1, m->local);
 }
 
 static int read_then(struct map_settings *m, const char *const *words, size_t n, size_t *ret_used)
@@ -223,8 +234,8 @@ static int check_together(const struct map_settings *m)
 
 	if (m->n_inputs > 1 && first->batches)
 		return complain(CTL_USAGE, "several inputs make tuples: they cannot be batched with -n, -s, --join, --linger or --spread");
-	if (m->log && m->n_stages > 1)
-		return complain(CTL_USAGE, "--log goes not with --then; give each stage a map of its own, with a pipe between them");
+	if (is_kept(m) && m->n_stages > 1)
+		return complain(CTL_USAGE, "--%s goes not with --then; give each stage a map of its own, with a pipe between them", m->log ? "log" : "name");
 	if (m->records.block > 0 && (first->batches || m->n_inputs > 1))
 		return complain(CTL_USAGE, "--block goes neither with several inputs nor with batches");
 	if (m->grouping == GROUP_LINES && !m->ordered && m->n_stages > 0 && m->stage[m->n_stages - 1].retry.max > 0)
@@ -238,7 +249,7 @@ int settings_read(struct map_settings *m, const struct options *o)
 {
 	int rc;
 
-	*m = (struct map_settings){ .input_fd = -1 };
+	*m = (struct map_settings){ .input_fd = -1, .options = o, .local = o->map.local };
 	rc = read_records(m, o);
 	rc = rc ? rc : read_zip(m, o);
 	rc = rc ? rc : read_out(m, &o->map);

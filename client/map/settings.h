@@ -34,7 +34,7 @@ struct stage_settings {
 	const char *const *words;               /* as given; borrowed */
 	size_t n_words;
 	char *shell;                            /* --shell: the text in place of argv[2]; NULL: none */
-	bool item_on_stdin, tuples;
+	bool item_on_stdin, tuples, local;
 	uint32_t slots, window, threads;        /* threads: CPUs a slot */
 	struct jt_retry_policy retry;
 	bool retry_on[RETRY_STATUSES];
@@ -64,6 +64,9 @@ struct map_settings {
 	int pipe_size;
 	const char *spool_dir, *results_dir, *name;
 	const char *log;                        /* NULL: none */
+	const struct options *options;          /* for the way to the daemon; borrowed */
+	bool local;
+	int64_t output_max;                     /* of one command, through the daemon; 0: the daemon's own */
 	enum map_resume resume;
 	bool stats, durable;
 };

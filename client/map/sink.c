@@ -11,6 +11,7 @@
 
 #include "map/jsonl.h"
 #include "map/loop.h"
+#include "map/remote.h"
 #include "status.h"
 #include "talk.h"
 
@@ -239,13 +240,13 @@ static bool delivered(struct sink *s)
 	return true;
 }
 
-/* --line-buffer, unordered: whole lines of whoever has some. */
-static bool take_lines(struct sink *s)
+/* --line-buffer, unordered: whole lines of whoever has some. --ungroup: whatever has come. */
+static bool take_any(struct sink *s, bool by_lines)
 {
 	for (uint32_t i = 0; i < s->stage->window.size; i++) {
 		struct task *t = &s->stage->task[i];
 
-		if (t->state == TASK_RUNS && t->out.bytes > 0 && stage_can_stream(t) && take_chunk(s, t, true))
+		if ((t->state == TASK_RUNS || t->state == TASK_READS) && t->out.bytes > 0 && stage_can_stream(t) && take_chunk(s, t, by_lines))
 			return true;
 	}
 	return false;
@@ -254,28 +255,35 @@ static bool take_lines(struct sink *s)
 static bool take(struct sink *s)
 {
 	bool by_lines = s->loop->set->grouping == GROUP_LINES, whole = s->loop->set->out == OUT_JSONL;
+	bool any = (by_lines && !s->stage->ordered) || s->loop->set->grouping == GROUP_NOT;
 	struct task *t = s->current ? s->current : stage_head(s->stage);
 
 	if (!t || (t->state == TASK_RUNS && !stage_can_stream(t)))
-		return by_lines && !s->stage->ordered && take_lines(s);
+		return any && take_any(s, by_lines);
 	if (t->state == TASK_CUT_OFF)
 		return false;
-	if (!by_lines)
+	if (!by_lines && !any)
 		s->current = t;
 	if (!whole && take_chunk(s, t, by_lines))
 		return true;
 	if (t->state != TASK_ENDED)
-		return by_lines && !s->stage->ordered && take_lines(s);
+		return any && take_any(s, by_lines);
 	s->current = t;
 	take_end(s, t);
 	return true;
+}
+
+/* The daemon has to know of the last result first. */
+static bool must_tell(const struct sink *s)
+{
+	return s->stage->remote && remote_is_behind(s->stage->remote);
 }
 
 bool sink_pump(struct sink *s)
 {
 	bool moved = false;
 
-	while (!s->gone && !s->waits && flush_pending(s)) {
+	while (!s->gone && !s->waits && !must_tell(s) && flush_pending(s)) {
 		moved = delivered(s) || moved;
 		if (!take(s))
 			break;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "map/loop.h"
+#include "map/remote.h"
 #include "status.h"
 #include "talk.h"
 
@@ -13,14 +14,15 @@
 
 /* ---- the head ---- */
 
-static bool no_more_attempts(const struct task *t)
+/* What it has written stays as it is. */
+static bool is_final(const struct task *t)
 {
-	return t->attempt > t->stage->set->retry.max;
+	return t->state == TASK_READS || (!t->stage->loop->keeps && t->attempt > t->stage->set->retry.max);
 }
 
 bool stage_can_stream(const struct task *t)
 {
-	return t->stage->last && !t->stage->loop->log && t->stage->loop->set->out != OUT_JSONL && no_more_attempts(t);
+	return t->stage->last && t->stage->loop->set->out != OUT_JSONL && is_final(t);
 }
 
 static struct task *oldest(struct stage *s, enum task_state state)
@@ -50,7 +52,7 @@ static struct task *next_in_order(struct stage *s)
 	return w->n_taken < w->c.admitted ? &s->task[w->todo[w->n_taken % w->size]] : NULL;
 }
 
-static struct task *first_of_all(struct stage *s)
+struct task *stage_first(struct stage *s)
 {
 	if (s->ordered)
 		return next_in_order(s);
@@ -60,11 +62,18 @@ static struct task *first_of_all(struct stage *s)
 
 struct task *stage_head(struct stage *s)
 {
-	struct task *t = first_of_all(s);
+	struct task *t = stage_first(s);
 
 	if (!t || t->state == TASK_ENDED)
 		return t;
-	return t->state == TASK_RUNS && stage_can_stream(t) ? t : NULL;
+	return (t->state == TASK_RUNS || t->state == TASK_READS) && stage_can_stream(t) ? t : NULL;
+}
+
+bool stage_has_results(struct stage *s)
+{
+	const struct task *t = stage_first(s);
+
+	return stage_head(s) || (t && t->state == TASK_READS);
 }
 
 bool stage_may_read(struct task *t)
@@ -73,14 +82,7 @@ bool stage_may_read(struct task *t)
 
 	if (chunk_store_has_room(&s->loop->store))
 		return true;
-	return first_of_all(s) == t && (!stage_can_stream(t) || t->out.bytes + t->err.bytes < CHUNK_MAX);
-}
-
-static void read_on(struct stage *s)
-{
-	for (uint32_t i = 0; s->n_paused > 0 && i < s->window.size; i++)
-		if (s->task[i].paused && stage_may_read(&s->task[i]))
-			task_read_on(&s->task[i]);
+	return stage_first(s) == t && (!stage_can_stream(t) || t->out.bytes + t->err.bytes < CHUNK_MAX);
 }
 
 static void place_free(struct stage *s, struct task *t)
@@ -103,6 +105,7 @@ void stage_deliver(struct stage *s, struct task *t)
 	jti_window_take(&s->window, &r);
 	jti_window_delivered(&s->window);
 	jt_map_result_done(&r);
+	s->home->leave(t);
 	place_free(s, t);
 	s->n.delivered++;
 }
@@ -139,7 +142,7 @@ static bool try_again(struct stage *s, struct task *t)
 {
 	int64_t now = loop_now_ns(), delay;
 
-	if (!is_retried(s, t))
+	if (s->remote || !is_retried(s, t))     /* the daemon has tried again by itself */
 		return false;
 	delay = jt_retry_delay(&s->set->retry, t->attempt, now - t->first_ns, random_bits(s));
 	if (delay < 0)
@@ -150,6 +153,15 @@ static bool try_again(struct stage *s, struct task *t)
 	s->n.retried++;
 	jti_window_backoff(&s->window, t->place, now + delay);
 	return true;
+}
+
+static void count_end(struct stage *s, struct task *t, enum task_state state)
+{
+	t->state = state;
+	if (!s->ordered && s->live != t)
+		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
+	s->n.finished++;
+	s->n.failed += t->status != 0;
 }
 
 /* The same place in the order, without a process and a slot. */
@@ -163,11 +175,7 @@ static void end_as_recorded(struct stage *s, struct task *t)
 		t->state = TASK_CUT_OFF;
 		return;
 	}
-	t->state = TASK_ENDED;
-	if (!s->ordered)
-		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
-	s->n.finished++;
-	s->n.failed += t->status != 0;
+	count_end(s, t, TASK_ENDED);
 }
 
 /* Nothing of it may leave before it is recorded. */
@@ -185,12 +193,25 @@ static void end(struct stage *s, struct task *t)
 		t->state = TASK_CUT_OFF;
 		return;
 	}
-	t->state = TASK_ENDED;
-	if (!s->ordered && s->live != t)
-		STAILQ_INSERT_TAIL(&s->ended, t, next_ended);
-	s->n.finished++;
-	s->n.failed += t->status != 0;
+	count_end(s, t, task_is_whole(t) ? TASK_ENDED : TASK_READS);
 	loop_item_ended(s->loop, s);
+}
+
+void stage_task_known(struct task *t)
+{
+	slot_free(t->stage, t);
+	count_end(t->stage, t, t->silent || task_is_whole(t) ? TASK_ENDED : TASK_READS);
+}
+
+void stage_task_whole(struct task *t)
+{
+	t->state = TASK_ENDED;
+}
+
+void stage_task_lost(struct task *t)
+{
+	slot_free(t->stage, t);
+	t->state = TASK_CUT_OFF;
 }
 
 static void attempt_ended(struct stage *s, struct task *t)
@@ -269,13 +290,21 @@ static void begin(struct stage *s, struct task *t, int earlier)
 
 	t->status = 0;
 	do
-		rc = task_start(t);
+		rc = s->home->start(t);
 	while (rc == E2BIG && halve(t));
 	t->earlier = earlier ? earlier : t->earlier;
 	if (rc == 0)
-		s->ever_started = true;
+		s->ever_started = s->ever_started || !s->remote;
 	else
 		did_not_start(s, t, rc);
+}
+
+void stage_task_not_started(struct task *t, int error)
+{
+	if (error == E2BIG && halve(t))
+		begin(t->stage, t, 0);
+	else
+		did_not_start(t->stage, t, error);
 }
 
 static void start(struct stage *s, uint32_t place, int64_t now)
@@ -373,6 +402,9 @@ static void admit(struct stage *s, struct jt_item item)
 	t->attempt = 0;
 	t->item = &s->window.place[place].r.item;
 	t->recorded = t->silent = false;
+	t->there = (struct task_there){ 0 };
+	if (s->remote && remote_meet(s->remote, t) < 0)
+		loop_io_failed(s->loop, "the file of keys", NULL);
 	if (s->loop->log) {
 		int met = log_meet(s->loop->log, t, &t->silent);
 
@@ -419,7 +451,7 @@ bool stage_pump(struct stage *s)
 	moved = admit_all(s) || moved;
 	if (!jti_course_pulls(&s->course))
 		source_close(s);        /* here, as a stop may come out of its next() */
-	read_on(s);
+	s->home->read_on(s);
 	return moved;
 }
 
@@ -433,20 +465,20 @@ void stage_stop(struct stage *s, int how)
 	if (how == JTI_DRAINS)
 		return;
 	for (uint32_t i = 0; i < s->window.size; i++)
-		task_tell_to_end(&s->task[i], TASK_STOPPED);
+		s->home->tell_to_end(&s->task[i], TASK_STOPPED);
 }
 
 void stage_kill(struct stage *s)
 {
 	for (uint32_t i = 0; i < s->window.size; i++)
-		task_kill(&s->task[i]);
+		s->home->kill(&s->task[i]);
 }
 
 bool stage_is_over(struct stage *s)
 {
 	if (jti_course_pulls(&s->course) || s->n.running > 0)
 		return false;
-	return s->window.c.delivered == s->window.c.admitted || (!jti_course_starts(&s->course) && !stage_head(s));
+	return s->window.c.delivered == s->window.c.admitted || (!jti_course_starts(&s->course) && !stage_has_results(s));
 }
 
 static void on_due(evutil_socket_t fd, short what, void *arg)
@@ -458,15 +490,16 @@ int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settin
 {
 	enum jt_map_order order = loop->set->ordered ? JT_MAP_ORDERED : JT_MAP_UNORDERED;
 
-	*s = (struct stage){ .loop = loop, .set = set, .source = *source, .ordered = loop->set->ordered, .n_free_slots = set->slots };
+	*s = (struct stage){ .loop = loop, .home = loop->set->local ? &task_here : &task_there, .set = set, .source = *source, .ordered = loop->set->ordered };
+	s->n_slots = s->n_free_slots = loop->set->local ? set->slots : set->window;
 	STAILQ_INIT(&s->ended);
 	s->source_ev = event_new(loop->base, -1, EV_READ, on_source, s);
 	s->due_ev = evtimer_new(loop->base, on_due, s);
 	s->task = xcalloc(set->window, sizeof(*s->task));
-	s->free_slot = xcalloc(set->slots, sizeof(*s->free_slot));
+	s->free_slot = xcalloc(s->n_slots, sizeof(*s->free_slot));
 	s->rnd = (uint64_t)loop_now_ns() | 1;
-	for (uint32_t i = 0; i < set->slots; i++)
-		s->free_slot[i] = set->slots - 1 - i;
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		s->free_slot[i] = s->n_slots - 1 - i;
 	for (uint32_t i = 0; i < set->window; i++) {
 		s->task[i].stage = s;
 		chunks_init(&s->task[i].out);
@@ -474,13 +507,14 @@ int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settin
 	}
 	if (jti_window_init(&s->window, set->window, order) < 0)
 		return complain(CTL_USAGE, "there is no memory for a window of %u items", set->window);
-	return 0;
+	return loop->set->local ? 0 : remote_new(s, &s->remote);
 }
 
 void stage_done(struct stage *s)
 {
 	for (uint32_t i = 0; s->task && i < s->set->window; i++)
-		task_clear(&s->task[i]);
+		s->home->clear(&s->task[i]);
+	remote_free(s->remote);
 	source_close(s);
 	if (s->source_ev)
 		event_free(s->source_ev);

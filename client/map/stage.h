@@ -4,8 +4,9 @@
  * free, what they write is gathered, and the results leave in order.
  *
  *	source -> TASK_WAITS -> TASK_RUNS -> TASK_ENDED -> accepted by the sink, or admitted by the next stage: delivered
- *	                ^          |  \
- *	                \- backoff /   \-> TASK_CUT_OFF (by a stop: never delivered)
+ *	                ^          |  \        ^
+ *	                \- backoff /   \        \- TASK_READS (what it wrote is not all here yet)
+ *	                                \-> TASK_CUT_OFF (by a stop: never delivered)
  *
  * Which item has which place, and how far the map has come, lib/map.h decides (window, course); here is what acts.
  */
@@ -19,11 +20,14 @@
 #include "map/task.h"
 
 struct map_loop;
+struct remote;
 
 struct stage_counts { uint64_t running, finished, failed, delivered, retried; };
 
 struct stage {
 	struct map_loop *loop;
+	const struct task_home *home;
+	struct remote *remote;          /* the daemon's part of it; NULL: the home is here */
 	const struct stage_settings *set;
 	bool last, ordered;
 	struct jt_source source;
@@ -34,7 +38,7 @@ struct stage {
 	struct task *task;              /* by place */
 	STAILQ_HEAD(, task) ended;      /* unordered: in the order of their ends */
 	struct task *live;              /* unordered: leaves before its end, as there is no room */
-	uint32_t *free_slot, n_free_slots, n_paused;
+	uint32_t *free_slot, n_slots, n_free_slots, n_paused;   /* where the slots are the daemon's, each place of the window has one */
 	uint64_t rnd;
 	struct stage_counts n;
 };
@@ -52,6 +56,16 @@ void stage_kill(struct stage *s);
 
 /* stage_head - the task whose output leaves next: ended, or (of the last stage) running, with no further attempt. NULL: none. */
 struct task *stage_head(struct stage *s);
+/* stage_first - the one that is to leave next, whatever its state is. NULL: none. */
+struct task *stage_first(struct stage *s);
+/* Whether something can still leave without a further end. */
+bool stage_has_results(struct stage *s);
+/* stage_task_known - of the item that was put: its result was there; counts as finished, and for nothing else. */
+void stage_task_known(struct task *t);
+/* stage_task_whole - t, in TASK_READS, is all here. */
+void stage_task_whole(struct task *t);
+/* stage_task_lost - its home is no more. */
+void stage_task_lost(struct task *t);
 /* stage_deliver - the head, ended, has left: its place is free. */
 void stage_deliver(struct stage *s, struct task *head);
 /* Nothing runs, and nothing will ever leave again. */

@@ -12,6 +12,7 @@
 #include "talk.h"
 
 #define GRACE_NS INT64_C(10000000000)
+#define DAEMON_EXEC ((size_t)(512 << 10))       /* what jobd takes for arguments and variables of one command */
 #define JOBD_VARIABLES 4
 #define JOBD_VARIABLE_MAX 64
 
@@ -142,7 +143,7 @@ static int read_command(struct stage_settings *s, const struct options *o, const
 	struct jt_error err;
 
 	if (n == 0)
-		return complain(CTL_USAGE, "a command is missing; usage: jobctl map --local [OPTIONS] [--] COMMAND ... [--then [OPTIONS] COMMAND ...]");
+		return complain(CTL_USAGE, "a command is missing; usage: jobctl map [OPTIONS] [--] COMMAND ... [--then [OPTIONS] COMMAND ...]");
 	if (o->map.shell)
 		return read_shell(s, words, n, &err);
 	s->template = jt_template_new((char **)(uintptr_t)words, n, s->item_on_stdin ? JT_TEMPLATE_AS_IS : JT_TEMPLATE_APPEND, &err);
@@ -191,7 +192,7 @@ static int read_batch(struct stage_settings *s, const struct map_options *p)
 	l->joined = p->join != NULL;
 	l->join = p->join ? strlen(p->join) : 0;
 	if (!s->item_on_stdin) {
-		l->budget = jt_arg_budget(exec_limit(), exec_environment(), jt_template_head_cost(s->template));
+		l->budget = jt_arg_budget(s->local || exec_limit() < DAEMON_EXEC ? exec_limit() : DAEMON_EXEC, exec_environment(), jt_template_head_cost(s->template));
 		l->string = JT_ARG_STRING_MAX;
 	}
 	s->batch.template = s->item_on_stdin ? NULL : s->template;
@@ -209,11 +210,12 @@ static int check_tuples(const struct stage_settings *s)
 	return 0;
 }
 
-int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped)
+int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped,
+			bool local)
 {
 	int rc;
 
-	*s = (struct stage_settings){ .tuples = zipped, .words = words, .n_words = n };
+	*s = (struct stage_settings){ .tuples = zipped, .local = local, .words = words, .n_words = n };
 	rc = read_control(s, o);
 	rc = rc ? rc : read_retry(s, &o->map);
 	rc = rc ? rc : read_stdin(s, o);

@@ -5,9 +5,10 @@
 
 #include "map/settings.h"
 
-/* stage_settings_read - n words are the command. zipped: its items are tuples. 0, or an exit status, and it has complained;
+/* stage_settings_read - n words are the command. zipped: its items are tuples. local: it runs here. 0, or an exit status, and it has complained;
  * stage_settings_done in both cases. */
-int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped);
+int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped,
+			bool local);
 void stage_settings_done(struct stage_settings *s);
 
 /* What exec takes here, for all arguments and variables; and what of it the environment of a map's commands takes. */

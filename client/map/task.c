@@ -9,21 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "map/child.h"
 #include "map/loop.h"
 
 #define AFTER_KILL_NS INT64_C(500000000)        /* until the pipes are closed that somebody beyond the group holds */
-
-static double epoch_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- the end ---- */
 
@@ -71,7 +62,7 @@ static void maybe_over(struct task *t)
 		return;
 	reap(t);
 	close_all(t);
-	t->end = epoch_now();
+	t->end = loop_epoch_now();
 	stage_task_ended(t);
 }
 
@@ -85,15 +76,18 @@ static void on_exit_of(evutil_socket_t fd, short what, void *arg)
 	maybe_over(t);
 }
 
+static void kill_group(struct task *t);
+static void tell_to_end(struct task *t, int why);
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct task *t = arg;
 
 	(void)fd, (void)what;
 	if (!t->why) {
-		task_tell_to_end(t, TASK_TIMEOUT);
+		tell_to_end(t, TASK_TIMEOUT);
 	} else if (!t->killed) {
-		task_kill(t);
+		kill_group(t);
 	} else {
 		pipe_close(&t->out_ev);
 		pipe_close(&t->err_ev);
@@ -110,7 +104,17 @@ static void timer_set(struct task *t, int64_t ns)
 	evtimer_add(t->timer, &tv);
 }
 
-void task_kill(struct task *t)
+static void read_on(struct task *t)
+{
+	t->stage->n_paused -= t->paused;
+	t->paused = false;
+	if (t->out_ev)
+		event_add(t->out_ev, NULL);
+	if (t->err_ev)
+		event_add(t->err_ev, NULL);
+}
+
+static void kill_group(struct task *t)
 {
 	if (!t->pid)
 		return;
@@ -118,10 +122,10 @@ void task_kill(struct task *t)
 	t->killed = true;
 	kill(-t->pid, SIGKILL);
 	timer_set(t, AFTER_KILL_NS);
-	task_read_on(t);
+	read_on(t);
 }
 
-void task_tell_to_end(struct task *t, int why)
+static void tell_to_end(struct task *t, int why)
 {
 	if (!t->pid || t->why)
 		return;
@@ -172,16 +176,6 @@ static void on_err(evutil_socket_t fd, short what, void *arg)
 	read_pipe(t, &t->err_ev, &t->err);
 }
 
-void task_read_on(struct task *t)
-{
-	t->stage->n_paused -= t->paused;
-	t->paused = false;
-	if (t->out_ev)
-		event_add(t->out_ev, NULL);
-	if (t->err_ev)
-		event_add(t->err_ev, NULL);
-}
-
 /* ---- the start ---- */
 
 size_t task_parts(const struct task *t)
@@ -196,8 +190,7 @@ struct jt_bytes task_part(const struct task *t, size_t i)
 	return (struct jt_bytes){ part->data, part->len };
 }
 
-/* The items of this start; *ret_n of them. NULL: a NUL is in one, which no argument can hold. Freed by the caller. */
-static struct jt_bytes *words_of(const struct task *t, size_t *ret_n)
+struct jt_bytes *task_words(const struct task *t, size_t *ret_n)
 {
 	size_t n = t->stage->set->item_on_stdin ? 0 : t->n_parts ? t->n_parts : task_parts(t) - t->part_at;
 	struct jt_bytes *words = xcalloc(n + 1, sizeof(*words));
@@ -217,7 +210,7 @@ static char **argv_of(const struct task *t)
 {
 	const struct stage_settings *set = t->stage->set;
 	struct jt_template_values v = { .seq = t->seq, .slot = t->slot + 1, .threads = set->threads };
-	struct jt_bytes *words = words_of(t, &v.n_items);
+	struct jt_bytes *words = task_words(t, &v.n_items);
 	size_t argc;
 	char **argv;
 
@@ -326,7 +319,7 @@ static int spawn(struct task *t, char **argv)
 	return 0;
 }
 
-int task_start(struct task *t)
+static int start(struct task *t)
 {
 	char **argv = argv_of(t);
 	int rc;
@@ -336,7 +329,7 @@ int task_start(struct task *t)
 	t->exited = t->killed = false;
 	t->why = 0;
 	if (t->part_at == 0)
-		t->start = epoch_now();
+		t->start = loop_epoch_now();
 	rc = spawn(t, argv);
 	free(argv);
 	if (rc == 0 && t->stage->set->timeout_ns > 0)
@@ -344,7 +337,29 @@ int task_start(struct task *t)
 	return rc;
 }
 
-void task_clear(struct task *t)
+static void read_on_all(struct stage *s)
+{
+	for (uint32_t i = 0; s->n_paused > 0 && i < s->window.size; i++)
+		if (s->task[i].paused && stage_may_read(&s->task[i]))
+			read_on(&s->task[i]);
+}
+
+static bool has_come(const struct task_stream *s)
+{
+	return s->ended || s->at >= s->size;
+}
+
+bool task_is_whole(const struct task *t)
+{
+	return has_come(&t->there.out) && has_come(&t->there.err);
+}
+
+static void leave(struct task *t)
+{
+	(void)t;                        /* nobody but us knows of it */
+}
+
+static void clear(struct task *t)
 {
 	if (t->pid) {
 		kill(-t->pid, SIGKILL);
@@ -355,3 +370,5 @@ void task_clear(struct task *t)
 	chunks_drop(&t->stage->loop->store, &t->err);
 	buf_done(&t->line);
 }
+
+const struct task_home task_here = { start, tell_to_end, kill_group, read_on_all, leave, clear };

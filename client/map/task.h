@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Task - an item that has a place in the window, and one attempt at it: its process, its pipes, its end.
+ * Task - an item that has a place in the window, and one attempt at it, which has one of two homes: a process of our own (task.c), or the
+ * daemon, which then makes all attempts (remote.c). Of a process:
  *
  *	task_start -> runs -> exited and both pipes at their end -> reaped -> stage_task_ended
  *	                \-- told to end: SIGTERM --grace--> SIGKILL --half a second--> its pipes are closed
@@ -20,8 +21,23 @@
 struct stage;
 
 /* How a task ended, beside an exit status (0 .. 255) and TASK_SIGNAL + n. */
-enum { TASK_SIGNAL = 256, TASK_TIMEOUT = 1000, TASK_E2BIG, TASK_NUL, TASK_STOPPED };
-enum task_state { TASK_FREE, TASK_WAITS, TASK_RUNS, TASK_ENDED, TASK_CUT_OFF };
+enum { TASK_SIGNAL = 256, TASK_TIMEOUT = 1000, TASK_E2BIG, TASK_NUL, TASK_OUTPUT, TASK_LOST, TASK_STOPPED };
+enum task_state { TASK_FREE, TASK_WAITS, TASK_RUNS, TASK_READS, TASK_ENDED, TASK_CUT_OFF };
+
+/* One of the two outputs of an item that the daemon runs. */
+struct task_stream {
+	uint64_t at, asked;             /* so many bytes have come; and were asked for */
+	uint64_t size;                  /* known at the end; UINT64_MAX */
+	bool ended;                     /* there is no more than that */
+};
+
+/* Of an item that the daemon runs. */
+struct task_there {
+	uint64_t tag;                   /* by which it knows the item, or the part of it that runs; 0: it was not told yet */
+	uint64_t whole_tag;             /* of the item that was found too long and runs in parts; 0: none */
+	struct task_stream out, err;
+	bool gathers;                   /* a part has ended, and its output is read before the next one begins */
+};
 
 struct task {
 	struct stage *stage;
@@ -35,31 +51,45 @@ struct task {
 	struct event *exit_ev, *out_ev, *err_ev, *timer;
 	struct chunks out, err;
 	struct buf line;                /* --line-buffer: begins a line */
-	unsigned char key[16];          /* of its result in the log */
+	unsigned char key[16];          /* of its result in the log, or in the daemon */
 	bool exited, paused, killed;
-	bool recorded, silent;          /* recorded: its result is in the log; silent: and was delivered by an earlier map */
+	bool recorded, silent;          /* recorded: its result is there already; silent: and was delivered by an earlier map */
 	int earlier;                    /* the status of those of its parts that have run already */
 	int status, why;                /* why: it was told to end for that, a TASK_ status; 0: it was not */
 	double start, end;              /* epoch seconds */
 	int64_t first_ns;               /* start of the first attempt */
+	struct task_there there;
 };
 
-/* task_start - 0; or an errno: nothing runs. */
-int task_start(struct task *t);
-/* task_tell_to_end - SIGTERM to the group, SIGKILL after the grace; why: a TASK_ status that its end gets. Once. */
-void task_tell_to_end(struct task *t, int why);
-void task_kill(struct task *t);
-/* task_read_on - its pipes are read again. */
-void task_read_on(struct task *t);
-/* task_clear - kills and reaps what still runs, and gives everything back. */
-void task_clear(struct task *t);
+/* What a stage asks of the home of its tasks. */
+struct task_home {
+	/* 0, and stage_task_ended follows; or an errno: nothing runs. */
+	int (*start)(struct task *t);
+	/* SIGTERM to the group, SIGKILL after the grace; why: a TASK_ status that its end gets. Once. */
+	void (*tell_to_end)(struct task *t, int why);
+	void (*kill)(struct task *t);
+	/* What was not read of a task's output may have room now. */
+	void (*read_on)(struct stage *s);
+	/* It is delivered. */
+	void (*leave)(struct task *t);
+	/* Ends what still runs, and gives everything back. */
+	void (*clear)(struct task *t);
+};
+extern const struct task_home task_here, task_there;
+
+/* task_is_whole - all it has written is here. Of a process of ours that has ended it always is. */
+bool task_is_whole(const struct task *t);
 
 /* task_parts - how many items it has: those of a batch or a tuple. */
 size_t task_parts(const struct task *t);
 struct jt_bytes task_part(const struct task *t, size_t i);
+/* task_words - the items of this start, *ret_n of them. NULL: a NUL is in one, which no argument can hold. Freed by the caller. */
+struct jt_bytes *task_words(const struct task *t, size_t *ret_n);
 
 /* In stage.c: the attempt is over; status and output are in the task. */
 void stage_task_ended(struct task *t);
+/* What could be started nevertheless did not: with errno. */
+void stage_task_not_started(struct task *t, int error);
 /* Whether a chunk of t may be read now. */
 bool stage_may_read(struct task *t);
 /* Whether what t writes can leave before its end. */

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a map in the daemon: begun, lost and found again, ended. And what a stage asks of tasks that are there. */
+#include "map/remote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conn.h"
+#include "map/end_status.h"
+#include "map/loop.h"
+#include "status.h"
+#include "talk.h"
+
+#define AWAY_NS INT64_C(10000000000)            /* so long jobd may be gone */
+#define AGAIN_NS INT64_C(50000000)              /* between two attempts to find it: nothing tells when a socket is there */
+#define LIVE_NS INT64_C(10000000)               /* a head that ends sooner says all in its end */
+#define READ_BYTES UINT64_C(131072)             /* of one output, here and asked for, while it leaves */
+#define GATHER_BYTES UINT64_C(1048576)          /* and of one that is wanted whole */
+
+uint32_t remote_window(const struct stage_settings *set)
+{
+	return set->batches && set->tuples ? 2 * set->window : set->window;
+}
+
+bool remote_is_over(const struct remote *r)
+{
+	return r->state == REMOTE_OVER;
+}
+
+bool remote_is_behind(const struct remote *r)
+{
+	return r->keys && (r->state != REMOTE_ON || peer_is_behind(&r->peer));
+}
+
+int remote_meet(struct remote *r, struct task *t)
+{
+	return r->keys ? keys_make(r->keys, t) : 0;
+}
+
+/* ---- lost and found ---- */
+
+static void over(struct remote *r)
+{
+	peer_close(&r->peer);
+	evtimer_del(r->again_ev);
+	r->state = REMOTE_OVER;
+}
+
+void remote_give_up(struct remote *r, int exit_status)
+{
+	struct stage *s = r->stage;
+
+	over(r);
+	for (uint32_t i = 0; i < s->window.size; i++)
+		if (s->task[i].state == TASK_RUNS)
+			stage_task_lost(&s->task[i]);
+	loop_remote_failed(s->loop, exit_status);
+}
+
+static void is_lost(struct remote *r)
+{
+	if (r->is_ending && !r->keys)           /* it was all delivered, and jobd forgets the rest by itself */
+		over(r);
+	else if (r->keys)
+		remote_give_up(r, complain(MAP_DAEMON_LOST, "the daemon went away and is not back after 10 seconds; what it had accepted is not "
+					   "lost: start it, and go on with the same command and --resume"));
+	else
+		remote_give_up(r, complain(MAP_DAEMON_LOST, "the daemon went away and is not back after 10 seconds, so the map ends; with --name it could "
+					   "be resumed later"));
+}
+
+static void seek(struct remote *r)
+{
+	struct timeval tv = loop_timeval(AGAIN_NS);
+	struct vl_conn *conn;
+	struct vl_error err;
+
+	if (loop_now_ns() - r->away_ns > AWAY_NS) {
+		is_lost(r);
+		return;
+	}
+	evtimer_add(r->again_ev, &tv);          /* also while it does not answer */
+	if (peer_is_connected(&r->peer))
+		return;
+	conn = vl_connect(r->socket, 0, &err);
+	if (!conn)
+		return;
+	peer_connect(&r->peer, dup(vl_conn_fd(conn)));
+	vl_close(conn);
+	(void)remote_tell_map(r);               /* it was accepted once */
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	seek(arg);
+}
+
+static void on_gone(void *arg)
+{
+	struct remote *r = arg;
+
+	if (r->state == REMOTE_AWAY)            /* again_ev is pending */
+		return;
+	r->away_ns = loop_now_ns();
+	r->state = REMOTE_AWAY;
+	r->puts.len = r->left.len = 0;          /* the next jobd says what it has */
+	seek(r);
+}
+
+/* ---- begun, or found again ---- */
+
+static bool is_in(const json_t *list, uint64_t tag)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+		if ((uint64_t)json_integer_value(one) == tag)
+			return true;
+	return false;
+}
+
+static struct task *task_at(struct remote *r, uint64_t tag)
+{
+	return &r->stage->task[tag % r->stage->window.size];
+}
+
+static bool is_held(struct remote *r, uint64_t tag)
+{
+	const struct task *t = task_at(r, tag);
+
+	return t->state != TASK_FREE && (t->there.tag == tag || t->there.whole_tag == tag);
+}
+
+/* What we have delivered while nobody heard it. */
+static void tell_deliveries_again(struct remote *r, const json_t *in_hand)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)in_hand, i, one) {
+		uint64_t tag = (uint64_t)json_integer_value(one);
+
+		if (tag >= r->first_tag && !is_held(r, tag))
+			remote_tell_delivered(r, tag);
+	}
+}
+
+static void put(struct remote *r, struct task *t)
+{
+	t->there.tag = r->n_tags++ * r->stage->window.size + t->place;
+	remote_tell_put(r, t);
+}
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct task *x = *(struct task *const *)a, *y = *(struct task *const *)b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* Whether the daemon has to be told of t, again or for the first time. What it does not have by a tag has none any more. */
+static bool compare(struct task *t, const json_t *in_hand)
+{
+	struct task_there *there = &t->there;
+
+	there->out.asked = there->err.asked = 0;
+	there->tag = is_in(in_hand, there->tag) ? there->tag : 0;
+	there->whole_tag = is_in(in_hand, there->whole_tag) ? there->whole_tag : 0;
+	return there->tag == 0 && (t->state == TASK_RUNS || t->state == TASK_READS);
+}
+
+static void put_again(struct remote *r, const json_t *in_hand)
+{
+	struct stage *s = r->stage;
+	struct task **list = xcalloc(s->window.size, sizeof(*list));
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < s->window.size; i++)
+		if (compare(&s->task[i], in_hand))
+			list[n++] = &s->task[i];
+	qsort(list, n, sizeof(*list), by_seq);
+	for (size_t i = 0; i < n; i++) {
+		if (r->stop == REMOTE_GOES_ON)
+			put(r, list[i]);
+		else if (list[i]->state == TASK_RUNS)
+			stage_task_lost(list[i]);
+	}
+	free(list);
+}
+
+void remote_began(struct remote *r, const json_t *in_hand)
+{
+	evtimer_del(r->again_ev);
+	r->state = REMOTE_ON;
+	if (r->first_tag > 0)
+		tell_deliveries_again(r, in_hand);
+	else
+		r->first_tag = r->n_tags * r->stage->window.size;
+	r->live = false;
+	if (r->stop != REMOTE_GOES_ON)
+		remote_tell_stop(r);
+	put_again(r, in_hand);
+	remote_tell_all(r);
+	if (r->is_ending)
+		remote_end(r, r->failed);
+}
+
+/* ---- begin and end ---- */
+
+static void on_live(evutil_socket_t fd, short what, void *arg)
+{
+	struct remote *r = arg;
+
+	(void)fd, (void)what;
+	r->live = true;
+}
+
+static int connect_to(struct remote *r, const struct options *o)
+{
+	struct vl_conn *conn;
+	int rc = conn_open_at(o, CONN_MAY_START, &conn, &r->socket);
+
+	if (rc)
+		return rc;
+	peer_connect(&r->peer, dup(vl_conn_fd(conn)));
+	vl_close(conn);
+	return remote_tell_map(r);
+}
+
+int remote_new(struct stage *s, struct remote **ret)
+{
+	struct remote *r = xcalloc(1, sizeof(*r));
+
+	*ret = r;
+	*r = (struct remote){ .stage = s, .n_tags = 1 };
+	r->peer = (struct peer){ .base = s->loop->base, .on_frame = remote_hear, .on_gone = on_gone, .arg = r };
+	r->again_ev = evtimer_new(s->loop->base, on_again, r);
+	r->live_ev = evtimer_new(s->loop->base, on_live, r);
+	if (s->loop->set->name) {
+		r->keys = keys_new(s->set);
+		if (!r->keys)
+			return complain(MAP_IO_ERROR, "what was seen cannot be noted: %s", strerror(errno));
+	}
+	return connect_to(r, s->loop->set->options);
+}
+
+void remote_free(struct remote *r)
+{
+	if (!r)
+		return;
+	peer_close(&r->peer);
+	keys_free(r->keys);
+	event_free(r->again_ev);
+	event_free(r->live_ev);
+	buf_done(&r->puts);
+	buf_done(&r->left);
+	free(r->socket);
+	free(r);
+}
+
+void remote_end(struct remote *r, bool failed)
+{
+	r->is_ending = true;
+	r->failed = failed;
+	if (r->state != REMOTE_ON)
+		return;
+	r->state = REMOTE_ENDS;
+	remote_tell_end(r, failed);
+}
+
+/* ---- reading ---- */
+
+static void to_stderr(const char *data, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(STDERR_FILENO, data, n);
+
+		if (done < 0 && errno != EINTR)
+			return;                 /* nobody can be told */
+		if (done > 0) {
+			data += done;
+			n -= (size_t)done;
+		}
+	}
+}
+
+/* What it wrote to standard error leaves with what it wrote to standard output. */
+static void pass_errors(struct task *t)
+{
+	struct map_loop *l = t->stage->loop;
+	ssize_t n;
+
+	if (l->set->err != STDERR_PASS)
+		return;
+	while ((n = chunks_take(&l->store, &t->err, l->store.scratch, CHUNK_MAX)) > 0)
+		to_stderr(l->store.scratch, (size_t)n);
+	if (n < 0)
+		loop_io_failed(l, "the spool", l->set->spool_dir);
+}
+
+static void read_stream(struct remote *r, struct task *t, const char *name, struct task_stream *s, uint64_t waiting, uint64_t max)
+{
+	uint64_t left = s->size - s->at;
+
+	if (s->ended || left == 0 || s->asked > s->at || waiting >= max)
+		return;
+	max -= waiting;
+	remote_tell_read(r, t, name, s, left < max ? left : max);
+}
+
+static void read_task(struct remote *r, struct task *t, bool streams)
+{
+	uint64_t max = streams ? READ_BYTES : GATHER_BYTES;
+
+	read_stream(r, t, "out", &t->there.out, streams ? t->out.bytes : 0, max);
+	if (r->stage->loop->set->err != STDERR_MERGE && r->stage->loop->set->err != STDERR_DROP)
+		read_stream(r, t, "err", &t->there.err, 0, max);
+}
+
+/* A head that runs is asked for what it writes only if it does not end at once. */
+static void watch_head(struct remote *r, const struct task *head)
+{
+	struct timeval tv = loop_timeval(LIVE_NS);
+
+	if (head && head->seq == r->head_seq && head->state == TASK_RUNS)
+		return;
+	r->head_seq = head ? head->seq : 0;
+	r->live = false;
+	if (head && head->state == TASK_RUNS && stage_can_stream(head))
+		evtimer_add(r->live_ev, &tv);
+	else
+		evtimer_del(r->live_ev);
+}
+
+/* Lines, or whatever comes, of all that run at once. */
+static void read_all(struct remote *r)
+{
+	struct stage *s = r->stage;
+
+	for (uint32_t i = 0; i < s->window.size; i++) {
+		struct task *t = &s->task[i];
+
+		if ((t->state == TASK_RUNS || t->state == TASK_READS) && t->there.tag && stage_can_stream(t))
+			read_task(r, t, true);
+	}
+}
+
+static void gather(struct remote *r)
+{
+	for (uint32_t i = 0; r->n_gathers > 0 && i < r->stage->window.size; i++)
+		if (r->stage->task[i].state == TASK_RUNS && r->stage->task[i].there.gathers)
+			read_task(r, &r->stage->task[i], false);
+}
+
+static void read_on(struct stage *s)
+{
+	struct remote *r = s->remote;
+	struct task *head = stage_first(s);
+
+	if (r->state != REMOTE_ON)
+		return;
+	if (s->loop->set->grouping != GROUP_ITEMS && (!s->ordered || s->loop->set->grouping == GROUP_NOT))
+		read_all(r);
+	watch_head(r, head);
+	if (head)
+		pass_errors(head);
+	if (head && (head->state == TASK_READS || (head->state == TASK_RUNS && r->live)))
+		read_task(r, head, stage_can_stream(head));
+	gather(r);
+	remote_tell_all(r);
+}
+
+/* ---- what a stage asks ---- */
+
+static int start(struct task *t)
+{
+	struct remote *r = t->stage->remote;
+	size_t n;
+	struct jt_bytes *words = task_words(t, &n);
+	const struct task_stream fresh = { .size = UINT64_MAX };
+
+	if (!words)
+		return EILSEQ;
+	free(words);
+	t->why = 0;
+	t->start = loop_epoch_now();
+	if (!remote_can_carry(t))
+		return E2BIG;
+	t->there = (struct task_there){ .out = fresh, .err = fresh, .whole_tag = t->there.whole_tag };
+	if (t->stage->loop->set->err == STDERR_MERGE || t->stage->loop->set->err == STDERR_DROP)
+		t->there.err.ended = true;
+	if (r->state == REMOTE_ON)
+		put(r, t);
+	return 0;
+}
+
+static void stop(struct remote *r, enum remote_stop how)
+{
+	if (r->stop >= how)
+		return;
+	r->stop = how;
+	if (r->state == REMOTE_ON)
+		remote_tell_stop(r);
+	else if (how == REMOTE_KILLS)
+		remote_give_up(r, 0);
+}
+
+static void tell_to_end(struct task *t, int why)
+{
+	(void)why;
+	if (t->state == TASK_RUNS)
+		stop(t->stage->remote, REMOTE_TERMINATES);
+}
+
+static void kill_it(struct task *t)
+{
+	if (t->state == TASK_RUNS)
+		stop(t->stage->remote, REMOTE_KILLS);
+}
+
+static void leave(struct task *t)
+{
+	struct remote *r = t->stage->remote;
+
+	pass_errors(t);
+	if (r->state != REMOTE_ON)
+		return;                         /* remote_began tells it */
+	if (t->there.tag)
+		remote_tell_delivered(r, t->there.tag);
+	if (t->there.whole_tag)
+		remote_tell_delivered(r, t->there.whole_tag);
+}
+
+static void clear(struct task *t)
+{
+	chunks_drop(&t->stage->loop->store, &t->out);
+	chunks_drop(&t->stage->loop->store, &t->err);
+	buf_done(&t->line);
+}
+
+const struct task_home task_there = { start, tell_to_end, kill_it, read_on, leave, clear };

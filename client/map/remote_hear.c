@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* What the daemon says of a map: that it has begun, the ends of items, pieces of what they wrote, and what others want of it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "map/end_status.h"
+#include "map/loop.h"
+#include "map/remote.h"
+#include "proto/base64.h"
+#include "proto/varlink.h"
+#include "status.h"
+#include "talk.h"
+
+static const char *text_of(const json_t *o, const char *name)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+
+	return text ? text : "";
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(o, name));
+}
+
+/* The task that has the tag now; NULL: it has left. */
+static struct task *find(struct remote *r, uint64_t tag)
+{
+	struct task *t = &r->stage->task[tag % r->stage->window.size];
+
+	return tag && t->there.tag == tag && (t->state == TASK_RUNS || t->state == TASK_READS) ? t : NULL;
+}
+
+/* ---- outputs ---- */
+
+static void hand_on(struct remote *r, struct task *t, struct task_stream *s, const char *data, size_t n)
+{
+	struct map_loop *l = r->stage->loop;
+
+	if (chunks_put(&l->store, s == &t->there.err ? &t->err : &t->out, data, n) < 0)
+		loop_io_failed(l, "the spool", l->set->spool_dir);
+}
+
+/* The part of a piece that is new: after jobd was away, or when a small output comes whole, some of it may be here. */
+static void take(struct remote *r, struct task *t, struct task_stream *s, uint64_t offset, const char *b64)
+{
+	size_t len = strlen(b64), n;
+	char *data = xcalloc(1, len + 1);
+
+	if (base64_decode(b64, len, data, &n) == 0 && offset <= s->at && offset + n > s->at) {
+		size_t known = (size_t)(s->at - offset);
+
+		hand_on(r, t, s, data + known, n - known);
+		s->at = offset + n;
+	}
+	free(data);
+}
+
+/* A part that has ended is all here: the next one may begin, or the item has ended. */
+static void gathered(struct remote *r, struct task *t)
+{
+	if (!t->there.gathers || !task_is_whole(t))
+		return;
+	t->there.gathers = false;
+	r->n_gathers--;
+	if (t->part_at + t->n_parts < task_parts(t))
+		remote_tell_delivered(r, t->there.tag);
+	stage_task_ended(t);
+}
+
+static void hear_data(struct remote *r, const json_t *d)
+{
+	struct task *t = find(r, number_of(d, "tag"));
+	struct task_stream *s;
+
+	if (!t)
+		return;
+	s = strcmp(text_of(d, "stream"), "err") == 0 ? &t->there.err : &t->there.out;
+	take(r, t, s, number_of(d, "offset"), text_of(d, "data_b64"));
+	if (json_is_true(json_object_get(d, "eof"))) {
+		s->ended = true;
+		s->asked = 0;
+	}
+	if (t->state == TASK_READS && task_is_whole(t))
+		stage_task_whole(t);
+	else
+		gathered(r, t);
+}
+
+/* ---- ends ---- */
+
+/* Of "E2BIG: cannot execute ...". */
+static int spawn_error(const char *message)
+{
+	static const struct { const char *name; int error; } known[] = { { "E2BIG:", E2BIG }, { "ENOENT:", ENOENT }, { "ENOTDIR:", ENOTDIR } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strncmp(message, known[i].name, strlen(known[i].name)) == 0)
+			return known[i].error;
+	return EACCES;
+}
+
+static int spawn_status(const char *message)
+{
+	int error = spawn_error(message);
+
+	return error == E2BIG ? TASK_E2BIG : error == EACCES ? 126 : 127;
+}
+
+static int status_of(const json_t *e)
+{
+	const char *reason = text_of(e, "reason");
+
+	if (strcmp(reason, "exit") == 0)
+		return (int)number_of(e, "exit_code");
+	if (strcmp(reason, "signal") == 0)
+		return TASK_SIGNAL + (int)number_of(e, "signal");
+	if (strcmp(reason, "spawn") == 0)
+		return spawn_status(text_of(e, "message"));
+	if (strcmp(reason, "timeout") == 0)
+		return TASK_TIMEOUT;
+	return strcmp(reason, "output") == 0 ? TASK_OUTPUT : TASK_LOST;
+}
+
+static bool was_stopped(const json_t *e)
+{
+	const char *reason = text_of(e, "reason");
+
+	return strcmp(reason, "cancelled") == 0 || strcmp(reason, "stopped") == 0;
+}
+
+static void take_end(struct remote *r, struct task *t, const json_t *e)
+{
+	t->attempt = (uint32_t)number_of(e, "attempts");
+	t->start = json_number_value(json_object_get(e, "started_at"));
+	t->end = json_number_value(json_object_get(e, "ended_at"));
+	t->there.out.size = number_of(e, "out_bytes");
+	t->there.err.size = number_of(e, "err_bytes");
+	if (t->silent)
+		return;
+	take(r, t, &t->there.out, 0, text_of(e, "out_b64"));
+	if (!t->there.err.ended)
+		take(r, t, &t->there.err, 0, text_of(e, "err_b64"));
+}
+
+/* It could not be executed. The one that is too long as a whole stays with the daemon until its parts have left. */
+static void not_started(struct remote *r, struct task *t, int error)
+{
+	bool halves = error == E2BIG && (t->n_parts ? t->n_parts : task_parts(t)) > 1;
+
+	if (halves && t->n_parts == 0)
+		t->there.whole_tag = t->there.tag;
+	else if (halves)
+		remote_tell_delivered(r, t->there.tag);
+	stage_task_not_started(t, error);
+}
+
+static void ended(struct remote *r, struct task *t, const json_t *e)
+{
+	struct stage *s = r->stage;
+	bool known = json_is_true(json_object_get(e, "known"));
+
+	t->silent = json_is_true(json_object_get(e, "delivered")) && s->loop->set->resume != RESUME_ALL;
+	take_end(r, t, e);
+	t->why = was_stopped(e) ? TASK_STOPPED : 0;
+	if (!t->why && strcmp(text_of(e, "reason"), "spawn") == 0 && !t->silent) {
+		not_started(r, t, spawn_error(text_of(e, "message")));
+		return;
+	}
+	t->status = status_of(e);
+	s->ever_started = true;
+	if (known && !t->why) {
+		stage_task_known(t);
+		return;
+	}
+	s->n.retried += t->attempt > 1 ? t->attempt - 1 : 0;
+	t->there.gathers = t->n_parts > 0 && !t->why;
+	r->n_gathers += t->there.gathers;
+	if (t->there.gathers)
+		gathered(r, t);
+	else
+		stage_task_ended(t);
+}
+
+static void hear_ended(struct remote *r, const json_t *list)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, e) {
+		struct task *t = find(r, number_of(e, "tag"));
+
+		if (t && t->state == TASK_RUNS && !t->there.gathers)    /* not one that jobd tells again */
+			ended(r, t, e);
+	}
+}
+
+/* ---- the map ---- */
+
+static void hear_begin(struct remote *r, const json_t *p)
+{
+	const struct map_settings *set = r->stage->loop->set;
+	uint64_t next = number_of(p, "next_tag");
+
+	if (r->run == 0) {
+		r->run = json_integer_value(json_object_get(p, "run"));
+		r->n_tags = next / r->stage->window.size + 1;
+		if (json_is_true(json_object_get(p, "resumed")) && json_is_false(json_object_get(p, "same_command")))
+			mention("the map %s has results of another command only: nothing of it matches", set->name);
+	}
+	remote_began(r, json_object_get(p, "in_hand"));
+}
+
+static void hear_stop(struct remote *r, const char *how)
+{
+	struct map_loop *l = r->stage->loop;
+	bool drains = strcmp(how, "drain") == 0;
+
+	if (!drains && l->exit_status == 0)
+		complain(CTL_JOB_FAILED, "stopped by `jobctl map stop`");
+	loop_stop(l, drains ? JTI_DRAINS : JTI_STOPPED, drains ? 0 : CTL_JOB_FAILED);
+}
+
+static void hear_done(struct remote *r)
+{
+	bool expected = r->state == REMOTE_ENDS;
+
+	r->state = REMOTE_OVER;
+	peer_close(&r->peer);
+	if (!expected)
+		remote_give_up(r, complain(CTL_REFUSED, "the daemon has ended the map"));
+}
+
+static void hear_reply(struct remote *r, const json_t *p)
+{
+	const json_t *stop = json_object_get(p, "stop"), *data = json_object_get(p, "data");
+
+	if ((r->state == REMOTE_ASKS || r->state == REMOTE_AWAY) && json_is_integer(json_object_get(p, "run")))
+		hear_begin(r, p);
+	hear_ended(r, json_object_get(p, "ended"));
+	if (json_is_object(data))
+		hear_data(r, data);
+	if (json_is_string(stop))
+		hear_stop(r, json_string_value(stop));
+	if (json_is_true(json_object_get(p, "done")))
+		hear_done(r);
+}
+
+/* What is over already, when it was to be ended once more, is as it should be. */
+static void hear_error(struct remote *r, const struct vl_reply *reply)
+{
+	if (r->is_ending && r->run)
+		hear_done(r);
+	else
+		remote_give_up(r, call_failed(reply));
+}
+
+void remote_hear(void *arg, const char *text, size_t len)
+{
+	struct remote *r = arg;
+	struct vl_reply reply;
+	struct vl_why why;
+	json_t *msg = vl_parse(text, len, &why);
+
+	if (!msg || vl_reply_read(msg, &reply, &why) < 0) {
+		remote_give_up(r, complain(CTL_NO_DAEMON, "the daemon said what is no reply: %s", why.text));
+		return;
+	}
+	if (reply.error)
+		hear_error(r, &reply);
+	else
+		hear_reply(r, reply.params);
+	vl_reply_done(&reply);
+}

@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: MIT
+"""What every map owes, with --local and through the daemon: order, window, promptness, abandonment and ends, with children that wait on FIFOs.
+
+test_map_local.py and test_map.py say where these run.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import kit
+
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("JOBD_")}
+
+
+class Fifo:
+    """Opened for reading and writing by us, so that nobody waits for a peer."""
+
+    def __init__(self, folder, name):
+        self.path = os.path.join(folder, name)
+        os.mkfifo(self.path)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        self.file = os.fdopen(self.fd, "r+b", buffering=0)
+
+    def line(self):
+        got = b""
+        while not got.endswith(b"\n"):
+            got += os.read(self.fd, 1)
+        return got.decode().strip()
+
+    def give(self, text):
+        os.write(self.fd, text.encode())
+
+
+class Map:
+    """mode: what says where the map runs. keeps: what says that its results are kept, for a --resume."""
+
+    mode = keeps = ()
+    one_exec = 150000               # so many arguments of a byte fit into one command, at least
+    refused = 2                     # exit status where another map has the results, or has left some
+    env = ENV
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="map-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.alarm = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(kit.PATIENCE * 2)
+        self.addCleanup(signal.alarm, 0)
+
+    def fifo(self, name):
+        f = Fifo(self.folder, name)
+        self.addCleanup(f.file.close)
+        return f
+
+    def run_map(self, *words, text=b"", **more):
+        text = text.encode() if isinstance(text, str) else text
+        return subprocess.run([kit.JOBCTL, "map", *self.mode, *words], input=text, capture_output=True, env=self.env, timeout=kit.PATIENCE,
+                              cwd=self.folder, **more)
+
+    def start_map(self, *words, **more):
+        p = subprocess.Popen([kit.JOBCTL, "map", *self.mode, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=self.env, cwd=self.folder, bufsize=0, **more)
+        self.addCleanup(self.end, p)
+        return p
+
+    @staticmethod
+    def end(p):
+        if p.poll() is None:
+            p.kill()
+        p.wait()
+        for f in (p.stdin, p.stdout, p.stderr):
+            if f and not f.closed:
+                f.close()
+
+    def lines(self, *words, text, rc=0):
+        done = self.run_map(*words, text=text)
+        self.assertEqual(rc, done.returncode, done.stderr)
+        return done.stdout.decode().splitlines()
+
+    def numbers(self, done):
+        return json.loads(done.stderr.decode().splitlines()[-1])
+
+
+def seq(n):
+    return "".join("%d\n" % i for i in range(1, n + 1))
+
+
+class Results(Map):
+    def test_results_come_in_the_order_of_the_items(self):
+        release = self.fifo("release")
+        p = self.start_map("-j2", "-w4", "--shell", 'test $1 != 1 || read x <release; echo $1')
+        p.stdin.write(seq(4).encode())
+        p.stdin.close()
+        release.give("go\n")
+        self.assertEqual(b"1\n2\n3\n4\n", p.stdout.read())
+        self.assertEqual(0, p.wait())
+
+    def test_unordered_results_come_as_they_end(self):
+        release = self.fifo("release")
+        p = self.start_map("-u", "-j2", "--shell", 'test $1 != 1 || read x <release; echo $1')
+        p.stdin.write(b"1\n2\n")
+        self.assertEqual(b"2\n", p.stdout.readline())
+        release.give("go\n")
+        self.assertEqual(b"1\n", p.stdout.readline())
+
+    def test_a_blocked_source_delays_neither_start_nor_result(self):
+        p = self.start_map("-j4", "echo")
+        for word in (b"first\n", b"second\n"):
+            p.stdin.write(word)
+            self.assertEqual(word, p.stdout.readline())
+
+    def test_the_head_streams_while_it_runs(self):
+        release = self.fifo("release")
+        p = self.start_map("-j2", "--shell", 'echo begun; read x <release; echo done')
+        p.stdin.write(b"1\n")
+        p.stdin.close()
+        self.assertEqual(b"begun\n", p.stdout.readline())
+        release.give("go\n")
+        self.assertEqual(b"done\n", p.stdout.readline())
+
+    def test_what_one_command_writes_stays_together(self):
+        out = self.lines("-u", "-j4", "--shell", 'for i in 1 2 3 4 5; do echo $1; done', text=seq(20))
+        self.assertEqual(100, len(out))
+        for at in range(0, 100, 5):
+            self.assertEqual(1, len(set(out[at:at + 5])))
+
+    def test_the_window_holds_while_the_head_is_blocked(self):
+        """G1, G2: no child beyond the window begins, and never more than the slots run."""
+        release, begun = self.fifo("release"), self.fifo("begun")
+        p = self.start_map("-j2", "-w3", "--stats", "--shell", 'echo $1 >begun; test $1 != 1 || read x <release; echo $1')
+        p.stdin.write(seq(10).encode())
+        p.stdin.close()
+        self.assertEqual({"1", "2", "3"}, {begun.line() for _ in range(3)})
+        os.set_blocking(begun.fd, False)
+        self.assertRaises(BlockingIOError, os.read, begun.fd, 1)
+        release.give("go\n")
+        self.assertEqual(seq(10).encode(), p.stdout.read())
+        self.assertEqual(3, json.loads(p.stderr.read())["held_max"])
+
+    def test_the_input_is_read_no_further_than_a_block_beyond_the_window(self):
+        release, begun = self.fifo("release"), self.fifo("begun")
+        path = os.path.join(self.folder, "in")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("x" * 99 + "\n")
+            f.write(("y" * 99 + "\n") * 20000)
+        with open(path, "rb") as f:
+            p = subprocess.Popen([kit.JOBCTL, "map", *self.mode, "-j1", "-w1", "--shell", 'echo >begun; read x <release'], stdin=f,
+                                 stdout=subprocess.DEVNULL, cwd=self.folder, env=self.env)
+            self.addCleanup(self.end, p)
+            begun.line()
+            self.assertLessEqual(os.lseek(f.fileno(), 0, os.SEEK_CUR), 65536)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(-signal.SIGTERM, p.wait())
+        del release
+
+    def test_the_head_passes_when_memory_and_spool_are_full(self):
+        for order in ("-k", "-u"):
+            for more in ([], ["--retries", "1"], ["--out", "jsonl"]):
+                done = self.run_map("-j4", order, *more, "--buffer-bytes", "64K", "--spool-bytes", "0", "--shell",
+                                    "head -c 300000 /dev/zero | tr '\\0' $1", text="a\nb\nc\nd\n")
+                self.assertEqual(0, done.returncode)
+                sizes = [len(json.loads(line)["stdout"]) for line in done.stdout.splitlines()] if "jsonl" in more else \
+                    [done.stdout.count(c) for c in (b"a", b"b", b"c", b"d")]
+                self.assertEqual([300000] * 4, sizes)
+
+    def test_memory_does_not_grow_with_an_endless_input(self):
+        done = subprocess.run(["bash", "-c", 'yes | (ulimit -v 200000; exec "$@" -j2 echo) | head -300 | wc -l', "sh", kit.JOBCTL, "map", *self.mode],
+                              capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE) if os.environ.get("JOBD_SANITIZERS", "no") == "no" else None
+        if done:
+            self.assertEqual("300\n", done.stdout)
+
+    def test_line_buffer_keeps_lines_whole(self):
+        out = self.lines("-u", "-j4", "--line-buffer", "--shell", "for i in 1 2 3; do printf %s $1; echo $1; done", text=seq(9))
+        self.assertEqual(sorted(str(i) * 2 for i in range(1, 10) for _ in range(3)), sorted(out))
+
+    def test_ungroup_lets_the_commands_write(self):
+        self.assertEqual(["1", "2"], sorted(self.lines("--ungroup", "echo", text=seq(2))))
+
+
+class Forms(Map):
+    def test_tag_nul_and_jsonl(self):
+        self.assertEqual(["a\tx a", "b\tx b"], self.lines("--out", "tag", "echo", "x", text="a\nb\n"))
+        self.assertEqual(b"a\n\0b\n\0", self.run_map("--out", "nul", "echo", text="a\nb\n").stdout)
+        rows = [json.loads(line) for line in self.lines("--out", "jsonl", "--stderr", "field", "--shell", 'echo $1; echo e >&2; exit $1', text="0\n7\n", rc=1)]
+        self.assertEqual([(1, "0", 0, "0\n", "e\n"), (2, "7", 7, "7\n", "e\n")],
+                         [(r["seq"], r["item"], r["status"], r["stdout"], r["stderr"]) for r in rows])
+        self.assertLessEqual(rows[0]["start"], rows[0]["end"])
+
+    def test_bytes_that_are_no_text_are_base64(self):
+        row = json.loads(self.run_map("--out", "jsonl", "printf", "%s", text=b"\xff\n").stdout)
+        self.assertEqual(("/w==", "/w=="), (row["item_base64"], row["stdout_base64"]))
+
+    def test_a_signal_is_told(self):
+        row = json.loads(self.run_map("--out", "jsonl", "--shell", "kill -9 $$", text="1\n").stdout)
+        self.assertEqual((None, 9), (row["status"], row["signal"]))
+
+    def test_results_folder(self):
+        self.run_map("--results", "r", "--shell", "echo $1; exit 3", text="a\nb\n")
+        with open(os.path.join(self.folder, "r", "2", "stdout"), encoding="ascii") as f:
+            self.assertEqual("b\n", f.read())
+        with open(os.path.join(self.folder, "r", "2", "status"), encoding="ascii") as f:
+            self.assertEqual({"status": 3}, json.load(f))
+
+    def test_standard_error_is_merged_or_dropped(self):
+        self.assertEqual(["o", "e"], self.lines("--stderr", "merge", "--shell", "echo o; echo e >&2", text="1\n"))
+        self.assertEqual(b"", self.run_map("--stderr", "drop", "--shell", "echo e >&2", text="1\n").stderr)
+
+
+class Input(Map):
+    def test_records(self):
+        self.assertEqual(b"a b\n\nc\r\nlast\n", self.run_map("printf", "%s\\n", text="a b\n\nc\r\nlast").stdout)
+        self.assertEqual(["a", "b"], self.lines("--skip-empty", "echo", text="\na\n\nb\n"))
+        self.assertEqual(["3", "4"], self.lines("--skip", "2", "--max-items", "2", "echo", text=seq(9)))
+        self.assertEqual(["a\nb", "c"], self.run_map("-0", "printf", "%s\\0", text=b"a\nb\0c").stdout.decode().split("\0")[:2])
+        self.assertEqual(["a", "b"], self.lines("-d", ",", "echo", text="a,b"))
+
+    def test_an_item_may_hold_anything_but_nul(self):
+        row = json.loads(self.run_map("--out", "jsonl", "echo", text=b"a\0b\n").stdout)
+        self.assertEqual("NUL", row["status"])
+
+    def test_zip(self):
+        for name, n in (("a", 2), ("b", 3)):
+            with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
+                f.write(seq(n))
+        ab = ("-a", "a", "-a", "b")
+        self.assertEqual(["1-1", "2-2"], self.lines(*ab, "echo", "{2}-{1}", text=""))
+        self.assertEqual(["1-1", "2-2", "3-"], self.lines(*ab, "--zip", "fill", "--fill", "", "echo", "{2}-{1}", text=""))
+        done = self.run_map(*ab, "--zip", "strict", "echo")
+        self.assertEqual((20, b"1 1\n2 2\n"), (done.returncode, done.stdout))
+
+    def test_item_and_blocks_on_standard_input(self):
+        self.assertEqual(["5"], self.lines("--stdin", "item", "wc", "-c", text="abcde\n"))
+        out = self.lines("--block", "100", "wc", "-c", text=seq(100))
+        self.assertEqual(len(seq(100)), sum(map(int, out)))
+        self.assertLessEqual(max(map(int, out)), 100)
+
+    def test_shell_gets_items_as_parameters(self):
+        self.assertEqual(["$(exit 9); x", "'"], self.lines("--shell", 'printf "%s\\n" {}', text="$(exit 9); x\n'\n"))
+
+    def test_placeholders_and_environment(self):
+        self.assertEqual(["1 1 a 1 1 m"], self.lines("--name", "m", "-j1", "sh", "-c", 'echo {#} {%} {1} $JOBD_SEQ $JOBD_SLOT $JOBD_MAP', text="a\n"))
+
+
+class Batches(Map):
+    def test_batches_by_number_and_size(self):
+        self.assertEqual(["1 2 3", "4 5 6", "7"], self.lines("-n", "3", "echo", text=seq(7)))
+        self.assertEqual(["1,2,3"], self.lines("-n", "3", "--join", ",", "echo", text=seq(3)))
+        self.assertEqual(["2", "2"], self.lines("-n", "9", "--spread", "-j2", "--shell", "echo $#", text=seq(4))[-2:])
+
+    def test_the_limit_counts_the_pointers(self):
+        out = self.lines("-s", "max", "--shell", "echo $#", text="x\n" * 300000)
+        self.assertEqual(300000, sum(map(int, out)))
+        self.assertGreater(int(out[0]), self.one_exec)
+
+    def test_a_batch_that_exec_refuses_is_halved_in_order(self):
+        big = "".join("%0131000d\n" % i for i in range(40))
+        out = self.lines("-n", "40", "-s", "100M", "--shell", 'for i; do echo ${#i}; done', text=big)
+        self.assertEqual(["131000"] * 40, out)
+
+    def test_an_item_too_long_fails_alone(self):
+        rows = [json.loads(line) for line in self.lines("--out", "jsonl", "echo", text="a\n" + "x" * 200000 + "\nb\n", rc=1)]
+        self.assertEqual([0, "E2BIG", 0], [r["status"] for r in rows])
+
+    def test_linger_hands_on_what_there_is(self):
+        p = self.start_map("-n", "100", "--linger", "10", "echo")
+        p.stdin.write(b"1\n2\n")
+        self.assertEqual(b"1 2\n", p.stdout.readline())
+
+# A command that says when it is there, and when it got SIGTERM: blocked and waited for, as a shell may take it just before it sleeps.
+WAITER = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+open("begun", "w").write("begun\\n")
+signal.sigwait({signal.SIGTERM})
+open("termed", "w").write("term\\n")
+if sys.argv[1] == "stay":
+    signal.pause()
+"""
+
+
+class Ends(Map):
+    def test_statuses(self):
+        for rc, words in ((0, ("true",)), (1, ("false",)), (127, ("/nonexistent/x",)), (126, ("/etc/passwd",)), (5, ("--deadline", "0.01", "sleep", "9999")),
+                          (21, ("--halt", "now,fail=1", "false")), (0, ("--halt", "soon,success=1", "true")), (2, ("-j4", "-w3", "true"))):
+            self.assertEqual(rc, self.run_map(*words, text="1\n2\n").returncode, words)
+
+    def test_the_writer_notices_that_no_more_is_read(self):
+        done = subprocess.run(["bash", "-c", 'yes 2>/dev/null | "$@" --max-items 2 echo; echo ${PIPESTATUS[@]}', "sh", kit.JOBCTL, "map",
+                               *self.mode], capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE)
+        self.assertEqual("y\ny\n141 0\n", done.stdout)
+
+    def test_halt_soon_lets_what_was_admitted_through_all_stages(self):
+        out = self.lines("-j1", "-w1", "--halt", "soon,done=2", "echo", "--then", "-j1", "-w1", "echo", text=seq(100))
+        self.assertIn("1", out)
+        self.assertLess(len(out), 5)
+
+    def test_a_failed_source_is_told_after_the_results(self):
+        """A folder can be opened and not read."""
+        done = self.run_map("-a", self.folder, "echo")
+        self.assertEqual(20, done.returncode)
+
+    def test_the_reader_goes_while_the_source_is_blocked_and_nothing_is_written(self):
+        ended, begun = self.fifo("termed"), self.fifo("begun")
+        p = self.start_map("-j1", sys.executable, "-c", WAITER)
+        p.stdin.write(b"go\n")
+        begun.line()
+        p.stdout.close()
+        self.assertEqual("term", ended.line())
+        self.assertEqual(-signal.SIGPIPE, p.wait())
+
+    def test_a_stop_delivers_the_finished_prefix_and_terminates_the_rest(self):
+        begun = self.fifo("begun")
+        self.fifo("never")
+        p = self.start_map("-j3", "--shell", 'echo $1; test $1 = 1 || { echo >begun; read x <never; }')
+        p.stdin.write(b"1\n2\n3\n")
+        self.assertEqual(b"1\n", p.stdout.readline())
+        begun.line()
+        begun.line()
+        p.send_signal(signal.SIGTERM)
+        self.assertNotIn(b"3", p.stdout.read())
+        self.assertEqual(-signal.SIGTERM, p.wait())
+
+    def test_a_second_signal_kills(self):
+        begun, termed = self.fifo("begun"), self.fifo("termed")
+        p = self.start_map("-j1", "--grace", "1000", sys.executable, "-c", WAITER)
+        p.stdin.write(b"stay\n")
+        begun.line()
+        p.send_signal(signal.SIGINT)
+        termed.line()
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(-signal.SIGINT, p.wait())
+
+    def test_killed_it_takes_its_commands_along(self):
+        begun, termed = self.fifo("begun"), self.fifo("termed")
+        p = self.start_map("-j1", sys.executable, "-c", WAITER)
+        p.stdin.write(b"go\n")
+        begun.line()
+        p.kill()
+        self.assertEqual("term", termed.line())
+
+    def test_retries_keep_the_place_and_drop_what_was_written(self):
+        out = self.lines("--retries", "2", "--retry-delay", "0.01", "--shell", 'echo $1 try $JOBD_ATTEMPT; test $1 != 1 -o $JOBD_ATTEMPT = 3', text=seq(3))
+        self.assertEqual(["1 try 3", "2 try 1", "3 try 1"], out)
+        out = self.lines("--retries", "2", "--retry-on", "7", "--shell", "echo $JOBD_ATTEMPT; exit 1", text="1\n", rc=1)
+        self.assertEqual(["1"], out)
+
+    def test_timeout(self):
+        row = json.loads(self.run_map("--out", "jsonl", "--timeout", "0.05", "sleep", text="9999\n").stdout)
+        self.assertEqual("timeout", row["status"])
+
+
+class Stages(Map):
+    def test_results_are_the_items_of_the_next_stage(self):
+        self.assertEqual(["<1>", "<2>"], self.lines("echo", "--then", "printf", "<%s>\\n", text=seq(2)))
+        self.assertEqual(["1", "3"], self.lines("--shell", "test $1 != 2 && echo $1", "--then", "-j1", "echo", text=seq(3), rc=1))
+
+    def test_the_first_stage_is_ahead_by_the_sum_of_the_windows_at_most(self):
+        release, begun = self.fifo("release"), self.fifo("begun")
+        p = self.start_map("-j1", "-w2", "--shell", "echo $1 >begun; echo $1", "--then", "-j1", "-w2", "--shell", "read x <release; echo $1")
+        p.stdin.write(seq(20).encode())
+        p.stdin.close()
+        self.assertEqual(["1", "2", "3", "4"], [begun.line() for _ in range(4)])
+        for n in range(1, 17):
+            release.give("go\n")
+            self.assertEqual(n, int(p.stdout.readline()))
+            self.assertEqual(n + 4, int(begun.line()))
+        release.give("go\n" * 4)
+        p.stdout.read()
+
+    def test_progress_and_stats(self):
+        done = self.run_map("--progress", "json", "--stats", "true", text=seq(5))
+        rows = [json.loads(line) for line in done.stderr.splitlines()]
+        self.assertEqual((5, 5, 5), tuple(rows[-1][k] for k in ("read", "finished", "delivered")))
+
+
+class Resume(Map):
+    COUNT = 'echo $1 >>ran; test $1 != bad && echo got $1'
+
+    def ran(self):
+        path = os.path.join(self.folder, "ran")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="ascii") as f:
+            lines = f.read().split()
+        os.unlink(path)
+        return lines
+
+    def test_a_second_map_runs_nothing_twice_and_prints_nothing_twice(self):
+        self.assertEqual(["got 1", "got 2"], self.lines(*self.keeps, "--shell", self.COUNT, text="1\n2\n"))
+        self.assertEqual(["1", "2"], sorted(self.ran()))
+        self.assertEqual(["got 3", "got 1"], self.lines(*self.keeps, "--resume", "--shell", self.COUNT, text="3\n1\n1\n2\n"))
+        self.assertEqual(["1", "3"], sorted(self.ran()))
+        self.assertEqual(["got 3", "got 2"], self.lines(*self.keeps, "--resume=all", "--shell", self.COUNT, text="3\n2\n"))
+        self.assertEqual([], self.ran())
+
+    def test_failures_run_again_when_asked(self):
+        self.lines(*self.keeps, "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.lines(*self.keeps, "--resume", "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.assertEqual(["1", "bad"], sorted(self.ran()))
+        self.lines(*self.keeps, "--durable", "--resume-failed", "--shell", self.COUNT, text="1\nbad\n", rc=1)
+        self.assertEqual(["bad"], self.ran())
+
+    def map_with_a_blocked_head(self):
+        """Started over 4 items; returns when the last three have ended, and the first has begun. `never` releases it, and `go` keeps it from waiting."""
+        begun, never = self.fifo("begun"), self.fifo("never")
+        self.script = 'echo $1 >>ran; test $1 != 1 -o -e go || { echo >begun; read x <never; }; echo got $1'
+        p = self.start_map("-j2", "-w4", *self.keeps, "--progress", "json", "--heartbeat", "0.01", "--shell", self.script)
+        p.stdin.write(seq(4).encode())
+        begun.line()
+        p.stdin.close()
+        while json.loads(p.stderr.readline())["finished"] < 3:
+            pass
+        return p, never
+
+    def test_after_the_reader_went_away_the_rest_is_printed(self):
+        p = self.start_map("-j1", *self.keeps, "--shell", self.COUNT)
+        p.stdin.write(b"1\n")
+        p.stdout.readline()
+        p.stdout.close()
+        self.assertEqual(-signal.SIGPIPE, p.wait())
+        self.ran()
+        out = self.lines(*self.keeps, "--resume", "--shell", self.COUNT, text=seq(2))
+        self.assertEqual(["got 2"], out[-1:])
+
+    def test_mistakes_are_named(self):
+        self.lines(*self.keeps, "echo", text="1\n")
+        self.assertEqual(self.refused, self.run_map(*self.keeps, "echo", text="1\n").returncode)
+        self.assertIn(b"another command", self.run_map(*self.keeps, "--resume", "echo", "x", text="1\n").stderr)
+        self.assertEqual(2, self.run_map("--resume", "echo").returncode)
+
+    def test_one_map_has_the_results_at_a_time(self):
+        begun = self.fifo("begun")
+        self.fifo("never")
+        p = self.start_map(*self.keeps, "--shell", "echo >begun; read x <never")
+        p.stdin.write(b"1\n")
+        begun.line()
+        self.assertEqual(self.refused, self.run_map(*self.keeps, "--resume", "echo").returncode)
+        p.terminate()
+        p.wait()

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""jobctl map through the daemon: the cases of all maps, and what only a daemon has."""
+import json
+import os
+import re
+import signal
+import subprocess
+import unittest
+
+import kit
+import map_cases as cases
+
+
+class Through:
+    """One daemon for the tests of a class; each test has a name of its own for its map."""
+
+    refused = 6
+    one_exec = 50000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.d = kit.Daemon(config="slots = 8\nlog_level = warning\n").start()
+        cls.addClassCleanup(cls.d.__exit__, None)
+        cls.env = dict(cases.ENV, JOBD_SOCKET=cls.d.socket)
+
+    @property
+    def keeps(self):
+        return ("--name", self.id().rpartition(".")[2])
+
+
+class Results(Through, cases.Results, unittest.TestCase):
+    def test_large_outputs_wait_in_the_daemon_and_stay_whole(self):
+        out = self.run_map("-j4", "--buffer-bytes", "64K", "--stats", "--shell", "head -c 1000000 /dev/zero | tr '\\0' $1", text="a\nb\nc\nd\n")
+        self.assertLessEqual(self.numbers(out)["memory_max"], 65536 + 2 * 131072)
+        self.assertEqual(b"".join(c * 1000000 for c in (b"a", b"b", b"c", b"d")), out.stdout)
+        self.assertEqual(0, out.returncode)
+
+
+class Forms(Through, cases.Forms, unittest.TestCase):
+    pass
+
+
+class Input(Through, cases.Input, unittest.TestCase):
+    pass
+
+
+class Batches(Through, cases.Batches, unittest.TestCase):
+    pass
+
+
+class Ends(Through, cases.Ends, unittest.TestCase):
+    pass
+
+
+class Stages(Through, cases.Stages, unittest.TestCase):
+    pass
+
+
+class Resume(Through, cases.Resume, unittest.TestCase):
+    def expect(self, n):
+        return ["got %d" % i for i in range(1, n + 1)]
+
+    def test_what_was_put_runs_on_without_its_client_and_is_printed_by_the_next(self):
+        p, never = self.map_with_a_blocked_head()
+        p.kill()
+        p.wait()
+        never.give("go\n")
+        self.assertEqual(self.expect(4), self.lines(*self.keeps, "--resume", "--shell", self.script, text=cases.seq(4)))
+        self.assertEqual(["1", "2", "3", "4"], sorted(self.ran()))
+
+    def test_jobd_is_killed_and_the_map_goes_on(self):
+        p, never = self.map_with_a_blocked_head()
+        self.d.kill()
+        self.d.start()
+        never.give("go\n")
+        self.assertEqual("".join(x + "\n" for x in self.expect(4)).encode(), p.stdout.read())
+        self.assertEqual(0, p.wait())
+        self.assertEqual(["1", "2", "3", "4"], sorted(self.ran()))
+
+    def test_lines_may_be_inserted_removed_moved_and_repeated(self):
+        self.lines(*self.keeps, "--shell", self.COUNT, text="1\n2\n3\n")
+        self.ran()
+        self.assertEqual(["got 4", "got 3", "got 5"], self.lines(*self.keeps, "--resume", "--shell", self.COUNT, text="4\n3\n1\n3\n5\n"))
+        self.assertEqual(["3", "4", "5"], sorted(self.ran()))
+
+    def test_what_a_signal_cut_off_runs_again(self):
+        p, _ = self.map_with_a_blocked_head()
+        p.terminate()
+        self.assertEqual(-signal.SIGTERM, p.wait())
+        self.ran()
+        with open(os.path.join(self.folder, "go"), "w", encoding="ascii"):
+            pass
+        self.assertEqual(self.expect(4), self.lines(*self.keeps, "--resume", "--shell", self.script, text=cases.seq(4)))
+        self.assertEqual(["1"], self.ran())
+
+
+class Control(Through, cases.Map, unittest.TestCase):
+    def start_blocked(self, *words):
+        begun = self.fifo("begun")
+        self.never = self.fifo("never")
+        p = self.start_map(*words, "--shell", "echo >begun; read x <never; echo $1")
+        p.stdin.write(b"1\n")
+        begun.line()
+        return p
+
+    def jobctl(self, *words):
+        return self.d.jobctl("map", *words)
+
+    def test_list(self):
+        p = self.start_blocked("-j2", "-w3", "--name", "listed")
+        row = json.loads(self.jobctl("list", "--json").stdout)
+        self.assertEqual(("listed", "attached", 2, 3, 1, 1), tuple(row[k] for k in ("name", "state", "slots", "window", "in_hand", "running")))
+        self.assertIn("listed", self.jobctl("list").stdout)
+        p.kill()
+        p.wait()
+
+    def test_stop_ends_the_map(self):
+        p = self.start_blocked("--name", "stopped")
+        self.assertEqual(0, self.jobctl("stop", "stopped").returncode)
+        self.assertEqual(b"", p.stdout.read())
+        self.assertEqual(1, p.wait())
+        self.assertIn(b"jobctl map stop", p.stderr.read())
+
+    def test_drain_lets_what_was_admitted_end(self):
+        p = self.start_blocked("--name", "drained")
+        self.assertEqual(0, self.jobctl("stop", "--drain", "drained").returncode)
+        self.never.give("go\n")
+        self.assertEqual(b"1\n", p.stdout.read())
+        self.assertEqual(0, p.wait())
+
+    def test_there_is_no_such_map(self):
+        self.assertEqual(3, self.jobctl("stop", "nothing").returncode)
+        self.assertEqual(2, self.jobctl("stop").returncode)
+
+
+class Limits(Through, cases.Map, unittest.TestCase):
+    def test_an_output_beyond_the_maximum_fails_its_item(self):
+        rows = [json.loads(line) for line in self.lines("--output-max", "1000", "--out", "jsonl", "--shell", "head -c $1 /dev/zero", text="999\n100000\n", rc=1)]
+        self.assertEqual([0, "output"], [row["status"] for row in rows])
+
+    def test_without_a_daemon_it_says_so(self):
+        self.env = dict(self.env, JOBD_SOCKET=os.path.join(self.folder, "nobody"))
+        self.assertEqual(4, self.run_map("echo", text="1\n").returncode)
+
+    def test_a_daemon_is_started_for_its_user(self):
+        """As the other verbs do; the shutdown ends it."""
+        self.env = {k: v for k, v in cases.ENV.items()} | {k: self.folder for k in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
+        self.env["JOBD_RUNNER"] = kit.RUNNER
+        self.assertEqual(["1"], self.lines("echo", text="1\n"))
+        self.assertEqual(0, subprocess.run([kit.JOBCTL, "shutdown", "--kill"], env=self.env, timeout=kit.PATIENCE).returncode)
+
+    def test_mistakes(self):
+        for words in (("--resume", "echo"), ("--log", "l", "echo"), ("--name", "n", "echo", "--then", "echo"), ("--name", "n", "--ungroup", "echo"),
+                      ("--local", "--output-max", "1K", "echo")):
+            self.assertEqual(2, self.run_map(*words).returncode, words)
+
+
+class Manual(Through, cases.Map, unittest.TestCase):
+    def test_examples_of_the_manual_work(self):
+        with open(os.path.join(kit.SOURCE, "doc", "jobctl-map.1"), encoding="utf-8") as f:
+            blocks = re.findall(r"^\.Bd -literal\n(.*?)^\.Ed$", f.read(), re.M | re.S)
+        self.assertGreater(len(blocks), 3)
+        env = dict(self.env, PATH=os.path.dirname(kit.JOBCTL) + ":" + cases.ENV["PATH"])
+        for block in blocks:
+            with self.subTest(block):
+                done = subprocess.run(["bash", "-eu", "-c", block], cwd=self.folder, env=env, capture_output=True, text=True, timeout=kit.PATIENCE)
+                self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+
+if __name__ == "__main__":
+    unittest.main()
