@@ -38,6 +38,15 @@ class Gated(server.Thing):
         request.body(self.data[first + self.first:last + 1])
 
 
+def until(terminal, text=None):
+    """What is read up to this text, or until nobody has the terminal open any more."""
+    seen = b""
+    with contextlib.suppress(OSError):
+        while (text is None or text not in seen) and (more := os.read(terminal, 4096)):
+            seen += more
+    return seen
+
+
 class FetchCase(Case):
     def setUp(self):
         if not os.path.exists(os.path.join(kit.BUILD, "jobd-fetch")):
@@ -193,6 +202,26 @@ class Course(FetchCase):
         thing.gate.set()
         self.assertIn("run %s: ok" % run, follow.communicate(timeout=kit.PATIENCE)[0])
         self.assertEqual(0, follow.returncode)
+
+    def on_a_terminal(self, *words):
+        """Our side of a terminal, and who runs on the other."""
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        p = subprocess.Popen([kit.JOBCTL, "--socket", self.d.socket, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=dict(os.environ, TERM="xterm"))
+        os.close(theirs)
+        return ours, p
+
+    def test_follow_and_tree_show_it_on_a_terminal(self):
+        thing, url = self.gated()
+        run = self.submit({"get": self.fetching(url, {"heartbeat_s": 0.05})})
+        ours, follow = self.on_a_terminal("follow", run)
+        seen = until(ours, b" % of 3.0 MiB, ")
+        self.assertRegex(seen, rb"\r\033\[K0/1 done, 1 running, 0 failed, get \d+ % of 3\.0 MiB, ")
+        theirs, tree = self.on_a_terminal("tree", run)
+        self.assertRegex(until(theirs), rb"get.* \d+ % of 3\.0 MiB, [0-9.]+ .?i?B/s")
+        thing.gate.set()
+        self.assertRegex(until(ours), rb"run \d+: .*ok.*, 1/1 done, 0 running, 0 failed")
+        self.assertEqual((0, 0), (follow.wait(kit.PATIENCE), tree.wait(kit.PATIENCE)))
 
     def test_a_retry_goes_on_where_the_last_attempt_stopped(self):
         data, thing = server.noise(3 * MIB), None
