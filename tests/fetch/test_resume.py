@@ -51,7 +51,7 @@ class Killed(kit.FetchTest):
         return p.returncode != 0
 
     def test_at_random_instants(self):
-        seed = int(os.environ.get("JOBTREE_SEED", "1"))
+        seed = int(os.environ.get("JOBD_SEED", "1"))
         dice, kills, objects = random.Random(seed), 0, 0
         while kills < KILLS:
             objects += 1
@@ -62,11 +62,11 @@ class Killed(kit.FetchTest):
             self.write(kit.OLD)
             while self.kill_after(dice.randrange(0, 2 << 20), *options):
                 kills += 1
-                self.assertEqual(kit.OLD, self.read(), "seed %d, kill %d" % (seed, kills))
+                self.assertTrue(self.read() in (kit.OLD, data), "seed %d, kill %d" % (seed, kills))     # it may have been killed after its rename
                 self.claims_hold(data, seed)
             self.assertTrue(self.read() == data, "seed %d, object %d" % (seed, objects))
             self.assertEqual(["out"], self.left())
-        print("%d kills, %d objects" % (kills, objects))
+        print("seed %d: %d kills, %d objects" % (seed, kills, objects))
 
     def test_few_bytes_come_twice(self):
         """At most --save-bytes and the pool - and what the kernel held, which nobody has read."""
@@ -77,14 +77,17 @@ class Killed(kit.FetchTest):
         data = noise(size)
         self.server.add("/x", Thing(data))
         options = ("-x", streams, "--save-bytes", save, "--min-part", "1M", "-q")
+        most = 0
         while self.kill_after(20 << 20, *options):
             sent, claimed = self.server.passed, self.claims_hold(data, 0)
             self.assertGreater(claimed, 0)
             lost = sent - claimed
             self.assertLessEqual(lost, bound)
+            most = max(most, lost)
             with self.server.lock:
                 self.server.passed = claimed    # what was lost is paid; the next round starts from what is there
         self.assertTrue(self.read() == data)
+        print("at most %d bytes came twice after a kill; the bound is %d" % (most, bound))
 
 
 class Resumed(kit.FetchTest):
