@@ -129,6 +129,7 @@ void map_item_begin(struct map_item *it, const char *text, size_t len);
 void map_item_ending(struct active *a, const struct store_attempt *at);  /* for good; its record is posted */
 void map_item_ended(struct run *r, struct store_op *op);        /* the record of an end is durable: of ST_END or ST_JOB_STATE */
 void map_item_started(struct active *a);
+void map_item_adopted(struct active *a);
 void map_item_weigh(struct map_item *it, const struct store_attempt *at);        /* how much of it there is to deliver */
 void map_item_forget(struct map_item *it);              /* with its record */
 /* map_end - the run ends so, when nothing of it is unended. */

@@ -278,6 +278,16 @@ void map_item_ended(struct run *r, struct store_op *op)
 	map_check_end(r->map);
 }
 
+/* It runs on: a client that came back may have asked for what it writes already. */
+void map_item_adopted(struct active *a)
+{
+	struct map_item *it = map_item_at(a->run->map, a->idx);
+
+	map_slot_adopt(a);
+	if (it)
+		map_read_on(it);
+}
+
 void map_item_started(struct active *a)
 {
 	struct map_item *it = map_item_at(a->run->map, a->idx);

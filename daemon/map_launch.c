@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "map.h"
 
 #define SLOT_ATTRIBUTE "user.jobd.slot"        /* four bytes */
@@ -126,6 +127,7 @@ void map_slot_adopt(struct active *a)
 	if (!a->slot)
 		a->slot = slot_told(a->pid);
 	if (!take_free(m, a->slot)) {
+		log_warn("run %u: which slot its job %u was told is not known; nothing else starts until it has ended", a->run->id, a->idx);
 		a->slot = SLOT_UNKNOWN;
 		m->n_unknown_slots++;
 	}

@@ -136,7 +136,7 @@ static void adopt(struct active *a, const struct rm_end *inv)
 	if (!a->run->started_at_us)
 		a->run->started_at_us = inv->started_at_us;
 	if (a->run->map)
-		map_slot_adopt(a);
+		map_item_adopted(a);
 	if (a->spec)
 		kill_again(a);
 	else

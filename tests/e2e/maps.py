@@ -9,6 +9,7 @@ import base64
 import collections
 import hashlib
 
+import kit
 import varlink
 
 
@@ -25,7 +26,7 @@ class MapClient:
 
     def __init__(self, socket, words=("true",), slots=2, window=8, shell=False, stdin=False, threads=None, attach=None, from_tag=None,
                  resume=False, rerun_failed=False, **options):
-        self.wire = varlink.Connection(socket)
+        self.wire = varlink.Connection(socket, kit.PATIENCE)
         self.ended, self.data, self.said = collections.deque(), collections.deque(), []
         self.named = "name" in options
         self.done = False
