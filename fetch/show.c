@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -59,13 +60,61 @@ static const char *human(char text[32], double bytes)
 	return text;
 }
 
+/* What is drawn over may neither wrap nor scroll away. */
+static struct winsize window(void)
+{
+	struct winsize ws;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) != 0 || ws.ws_col < 2 || ws.ws_row < 2)
+		ws = (struct winsize){ .ws_col = 80, .ws_row = 24 };
+	return ws;
+}
+
+/* Where a character of UTF-8 ends that begins at `at`. */
+static size_t next_character(const char *text, size_t at)
+{
+	at += text[at] != '\0';
+	while (((unsigned char)text[at] & 0xc0) == 0x80)
+		at++;
+	return at;
+}
+
+static size_t characters(const char *text)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; text[at]; at = next_character(text, at))
+		n++;
+	return n;
+}
+
+/* The last `most` characters: of a long name its end tells more than its beginning. */
+static const char *tail(const char *text, size_t most)
+{
+	for (size_t n = characters(text); n > most; n--)
+		text += next_character(text, 0);
+	return text;
+}
+
+/* As much of the line as there are columns for. Frees it. */
+static void draw_line(struct fetch *f, const struct winsize *ws, char *line)
+{
+	size_t end = 0;
+
+	for (size_t col = 1; col < ws->ws_col; col++)
+		end = next_character(line, end);
+	fprintf(stderr, "%.*s\n", (int)end, line);
+	free(line);
+	f->drawn++;
+}
+
 static void erase(struct fetch *f)
 {
 	for (; f->drawn > 0; f->drawn--)
 		fputs("\033[A\033[2K", stderr);
 }
 
-static void draw_slot(struct fetch *f, const struct slot *s)
+static void draw_slot(struct fetch *f, const struct winsize *ws, const struct slot *s)
 {
 	static const char *const states[] = { [SLOT_FREE] = "", [SLOT_WAITING] = "waits to try again", [SLOT_RUNNING] = "" };
 	const struct jt_fetch_part *p = plan_part(f, s->part);
@@ -74,25 +123,33 @@ static void draw_slot(struct fetch *f, const struct slot *s)
 
 	if (s->speed != UINT64_MAX)
 		human(speed, (double)s->speed);
-	fprintf(stderr, "  part %-3" PRIu32 " %10s  %3d %%  %10s/s  %s\n", s->part, p->end == OPEN_END ? "?" : human(size, (double)whole),
-		p->end == OPEN_END || whole == 0 ? 0 : (int)(100 * (p->at - p->start) / whole), speed, states[s->state]);
-	f->drawn++;
+	draw_line(f, ws, mem_print("  part %-3" PRIu32 " %10s  %3d %%  %10s/s  %s", s->part, p->end == OPEN_END ? "?" : human(size, (double)whole),
+		p->end == OPEN_END || whole == 0 ? 0 : (int)(100 * (p->at - p->start) / whole), speed, states[s->state]));
+}
+
+static void draw_whole(struct fetch *f, const struct winsize *ws)
+{
+	char got[32], all[32] = "?", speed[32], *counts;
+	int64_t ms = clock_ms() - f->begun_ms;
+	size_t taken;
+
+	if (f->end != OPEN_END)
+		human(all, (double)(f->end - f->first));
+	counts = mem_print("  %s of %s  %s/s", human(got, (double)f->written), all, human(speed, (double)f->received * 1000 / (double)(ms > 0 ? ms : 1)));
+	taken = characters(counts) + 1;
+	draw_line(f, ws, mem_print("%s%s", tail(f->target.name, taken < ws->ws_col ? ws->ws_col - taken : 0), counts));
+	free(counts);
 }
 
 static void draw(struct fetch *f)
 {
-	char got[32], all[32] = "?", speed[32];
-	int64_t ms = clock_ms() - f->begun_ms;
+	struct winsize ws = window();
 
 	erase(f);
-	if (f->end != OPEN_END)
-		human(all, (double)(f->end - f->first));
-	fprintf(stderr, "%s  %s of %s  %s/s\n", f->target.name, human(got, (double)f->written), all,
-		human(speed, (double)f->received * 1000 / (double)(ms > 0 ? ms : 1)));
-	f->drawn++;
-	for (uint32_t i = 0; f->plan && i < f->n_slots; i++)
+	draw_whole(f, &ws);
+	for (uint32_t i = 0; f->plan && i < f->n_slots && f->drawn + 1 < ws.ws_row; i++)
 		if (f->slot[i].state != SLOT_FREE && f->slot[i].part != JT_FETCH_NONE)
-			draw_slot(f, &f->slot[i]);
+			draw_slot(f, &ws, &f->slot[i]);
 	fflush(stderr);
 }
 

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Where the bytes go: full and broken disks, names that are taken, locks, streams, files written in place - and what is left behind."""
 import errno
+import fcntl
 import os
+import re
 import signal
 import stat
+import struct
 import subprocess
+import termios
 import threading
 
 import kit
@@ -354,10 +358,11 @@ class Streams(kit.FetchTest):
 
 
 class Terminal(kit.FetchTest):
-    def seen(self, *options):
+    def seen(self, *options, rows=24, columns=80):
         """What somebody at a terminal sees of a fetch."""
         self.server.add("/x", lambda r: Thing(DATA).part(r, rate=300_000))
         ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         p = subprocess.Popen([kit.JOBCTL, "fetch", self.server.url("/x"), "-o", self.name, *PARTS, "--heartbeat", "0.1", *options], stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=theirs, env=kit.environment())
         os.close(theirs)
@@ -378,6 +383,15 @@ class Terminal(kit.FetchTest):
         self.assertRegex(text, r"  part 2 +228\.0 KiB +[0-9]+ % ")
         self.assertIn("\033[A\033[2K", text)
         self.assertRegex(text.splitlines()[-1], r"out  976\.6 KiB in [0-9.]+ s, ")
+
+    def test_what_is_drawn_over_fits_the_window(self):
+        self.name = os.path.join(self.folder, "a-long-näme" * 9)
+        drawn = [re.sub("(\033\\[A\033\\[2K)*", "", line) for line in self.seen(rows=4, columns=40).splitlines()[:-1]]
+        whole = [line for line in drawn if " of 976.6 KiB  " in line]
+        self.assertGreater(len(whole), 1)
+        self.assertTrue(all(len(line) < 40 for line in drawn), drawn)
+        self.assertTrue(all(self.name.endswith(line.split("  ")[0]) for line in whole), whole)
+        self.assertLess(len(drawn), 4 * len(whole))
 
     def test_quiet(self):
         self.assertEqual("", self.seen("-q"))
