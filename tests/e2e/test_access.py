@@ -60,6 +60,56 @@ class Access(Case):
         self.assertTrue(self.is_allowed("owner", "Seal", {"run": run}))
         self.assertEqual(set(self.jobs(str(run))), {"owner", "admin", "root"})
 
+    def map_of(self, who, **wish):
+        """The reply to a Map, on a connection of its own; None: it is not allowed."""
+        ids = {"owner": (OWNER.pw_uid, OWNER.pw_gid), "other": (OTHER.pw_uid, OTHER.pw_gid), "root": (0, 0),
+               "admin": (ADMIN.pw_uid, grp.getgrnam(ADMIN_GROUP).gr_gid)}
+        conn = self.connect_as(*ids[who])
+        conn.send("org.jobd.Map", wish, more=True)
+        try:
+            return conn, conn.receive()["parameters"]["run"]
+        except varlink.Error as e:
+            self.assertEqual(e.name, "org.jobd.NotAllowed")
+            return None
+
+    def map_options(self, **more):
+        return dict(more, slots=1, window=1, command={"words_b64": [base64.b64encode(b"true").decode()]})
+
+    def test_a_map_is_seen_and_controlled_by_who_may_change_it(self):
+        conn, run = self.map_of("owner", options=self.map_options(name="m"))
+        for who, allowed in (("other", False), ("admin", True), ("owner", True), ("root", True)):
+            with self.subTest(who):
+                self.assertEqual(run in [row["run"] for row in self.clients[who].call("MapList")["maps"]], allowed)
+                self.assertEqual(self.is_allowed(who, "MapControl", {"run": "m", "how": "drain"}), allowed)
+        for method, more in {"MapPut": {"items": []}, "MapDelivered": {"tags": []}, "MapStop": {}, "MapEnd": {},
+                             "MapRead": {"tag": 1, "stream": "out", "offset": 0, "max": 1}}.items():
+            for who, client in self.clients.items():
+                with self.subTest(method, who=who), self.assertRaisesRegex(varlink.Error, "WrongState: .* is not a map that this connection has"):
+                    client.call(method, run=run, **more)
+
+    def test_a_map_without_a_client_is_attached_by_who_may_change_it(self):
+        conn, run = self.map_of("owner", options=self.map_options(name="m"))
+        for who, allowed in (("other", False), ("admin", True), ("root", True), ("owner", True)):
+            conn.send("org.jobd.MapDelivered", {"run": run, "tags": [1]}, oneway=True)
+            with self.assertRaises(varlink.Error):      # a mistake: it has the map no more
+                while True:
+                    conn.receive()
+            with self.subTest(who):
+                mine = self.map_of(who, attach=run)
+                self.assertEqual(mine is not None, allowed)
+            conn = mine[0] if mine else self.map_of("owner", attach=run)[0]
+
+    def test_names_of_maps_are_each_users_own(self):
+        runs = {self.map_of(who, options=self.map_options(name="m"), resume=True)[1] for who in self.clients}
+        self.assertEqual(len(runs), 4)
+
+    def test_items_run_as_who_opened_the_map(self):
+        options = dict(self.map_options(), command={"words_b64": [base64.b64encode(b"id -u").decode()], "shell": True})
+        conn, run = self.map_of("owner", options=options)
+        conn.send("org.jobd.MapPut", {"run": run, "items": [{"tag": 1, "seq": 1, "items_b64": [""]}]}, oneway=True)
+        ended, = conn.receive()["parameters"]["ended"]
+        self.assertEqual(base64.b64decode(ended["out_b64"]), b"%d\n" % OWNER.pw_uid)
+
     def test_a_bulk_is_nobody_elses(self):
         run = self.clients["owner"].call("Open", mode="bulk")["run"]
         with self.assertRaises(varlink.Error) as caught:
