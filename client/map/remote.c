@@ -363,6 +363,7 @@ static void read_on(struct stage *s)
 
 	if (r->state != REMOTE_ON)
 		return;
+	remote_tell_all(r);                     /* what is read has to be there */
 	if (s->loop->set->grouping != GROUP_ITEMS && (!s->ordered || s->loop->set->grouping == GROUP_NOT))
 		read_all(r);
 	watch_head(r, head);
@@ -371,7 +372,7 @@ static void read_on(struct stage *s)
 	if (head && (head->state == TASK_READS || (head->state == TASK_RUNS && r->live)))
 		read_task(r, head, stage_can_stream(head));
 	gather(r);
-	remote_tell_all(r);
+	peer_flush(&r->peer);
 }
 
 /* ---- what a stage asks ---- */
@@ -390,7 +391,8 @@ static int start(struct task *t)
 	t->start = loop_epoch_now();
 	if (!remote_can_carry(t))
 		return E2BIG;
-	t->there = (struct task_there){ .out = fresh, .err = fresh, .whole_tag = t->there.whole_tag };
+	t->there = (struct task_there){ .out = fresh, .err = fresh, .whole_tag = t->there.whole_tag,
+					 .whole_silent = t->there.whole_silent };
 	if (t->stage->loop->set->err == STDERR_MERGE || t->stage->loop->set->err == STDERR_DROP)
 		t->there.err.ended = true;
 	if (r->state == REMOTE_ON)

@@ -71,6 +71,13 @@ static void gathered(struct remote *r, struct task *t)
 	stage_task_ended(t);
 }
 
+static void gather(struct remote *r, struct task *t)
+{
+	t->there.gathers = true;
+	r->n_gathers++;
+	gathered(r, t);
+}
+
 static void hear_data(struct remote *r, const json_t *d)
 {
 	struct task *t = find(r, number_of(d, "tag"));
@@ -139,22 +146,37 @@ static void take_end(struct remote *r, struct task *t, const json_t *e)
 	t->end = json_number_value(json_object_get(e, "ended_at"));
 	t->there.out.size = number_of(e, "out_bytes");
 	t->there.err.size = number_of(e, "err_bytes");
-	if (t->silent)
+	if (t->silent) {
+		t->there.out.ended = t->there.err.ended = true;
 		return;
+	}
 	take(r, t, &t->there.out, 0, text_of(e, "out_b64"));
 	if (!t->there.err.ended)
 		take(r, t, &t->there.err, 0, text_of(e, "err_b64"));
 }
 
+/* An earlier client delivered it: a part, when the batch was delivered as a whole. */
+static bool is_silent(const struct task *t, const json_t *e)
+{
+	if (t->n_parts > 0)
+		return t->there.whole_silent;
+	return json_is_true(json_object_get(e, "delivered")) && t->stage->loop->set->resume != RESUME_ALL;
+}
+
+static bool has_parts(const struct task *t)
+{
+	return (t->n_parts ? t->n_parts : task_parts(t)) > 1;
+}
+
 /* It could not be executed. The one that is too long as a whole stays with the daemon until its parts have left. */
 static void not_started(struct remote *r, struct task *t, int error)
 {
-	bool halves = error == E2BIG && (t->n_parts ? t->n_parts : task_parts(t)) > 1;
-
-	if (halves && t->n_parts == 0)
+	if (error == E2BIG && has_parts(t) && t->n_parts == 0) {
 		t->there.whole_tag = t->there.tag;
-	else if (halves)
+		t->there.whole_silent = t->silent;
+	} else if (error == E2BIG && has_parts(t)) {
 		remote_tell_delivered(r, t->there.tag);
+	}
 	stage_task_not_started(t, error);
 }
 
@@ -163,24 +185,20 @@ static void ended(struct remote *r, struct task *t, const json_t *e)
 	struct stage *s = r->stage;
 	bool known = json_is_true(json_object_get(e, "known"));
 
-	t->silent = json_is_true(json_object_get(e, "delivered")) && s->loop->set->resume != RESUME_ALL;
+	t->silent = is_silent(t, e);
 	take_end(r, t, e);
 	t->why = was_stopped(e) ? TASK_STOPPED : 0;
-	if (!t->why && strcmp(text_of(e, "reason"), "spawn") == 0 && !t->silent) {
+	t->status = status_of(e);
+	if (!t->why && strcmp(text_of(e, "reason"), "spawn") == 0 && (!t->silent || (t->status == TASK_E2BIG && has_parts(t)))) {
 		not_started(r, t, spawn_error(text_of(e, "message")));
 		return;
 	}
-	t->status = status_of(e);
 	s->ever_started = true;
-	if (known && !t->why) {
+	s->n.retried += t->attempt > 1 && !known ? t->attempt - 1 : 0;
+	if (t->n_parts > 0 && !t->why)
+		gather(r, t);
+	else if (known && !t->why)
 		stage_task_known(t);
-		return;
-	}
-	s->n.retried += t->attempt > 1 ? t->attempt - 1 : 0;
-	t->there.gathers = t->n_parts > 0 && !t->why;
-	r->n_gathers += t->there.gathers;
-	if (t->there.gathers)
-		gathered(r, t);
 	else
 		stage_task_ended(t);
 }

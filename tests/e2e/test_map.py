@@ -4,12 +4,18 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import unittest
 
 import kit
 import map_cases as cases
+
+
+def rss(pid):
+    with open("/proc/%d/statm" % pid, encoding="ascii") as f:
+        return int(f.read().split()[1]) * resource.getpagesize()
 
 
 class Through:
@@ -37,6 +43,41 @@ class Results(Through, cases.Results, unittest.TestCase):
         self.assertEqual(0, out.returncode)
 
 
+    @unittest.skipIf(os.environ.get("JOBD_SANITIZERS", "no") != "no", "memory is the sanitizer's")
+    def test_an_endless_input_takes_no_more_of_client_daemon_and_database(self):
+        with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as source:
+            p = subprocess.Popen([kit.JOBCTL, "map", "-j4", "echo"], stdin=source.stdout, stdout=subprocess.PIPE, env=self.env, bufsize=0)
+            self.addCleanup(p.wait)
+            self.addCleanup(p.kill)
+            source.stdout.close()
+            taken = []
+            for _ in range(2):
+                got = 0
+                while got < 2 * 1500:
+                    got += len(p.stdout.read(2 * 1500 - got))
+                taken.append((rss(p.pid), rss(self.d.process.pid), self.database()))
+            p.stdout.close()
+            self.assertEqual(-signal.SIGPIPE, p.wait())
+            self.assertEqual(-signal.SIGPIPE, source.wait())
+        for before, after in zip(*taken):
+            self.assertLess(after - before, 2 << 20, taken)
+
+    def database(self):
+        """Without the log of it, which is as large as it ever was."""
+        return os.path.getsize(os.path.join(self.d.state, "jobd.db"))
+
+    def test_standard_error_comes_with_its_item(self):
+        """The second has written it long before, and the first is still to end."""
+        begun, release = self.fifo("begun"), self.fifo("release")
+        p = self.start_map("-j2", "--shell", 'echo $1 >&2; echo >begun; test $1 != 1 || read x <release')
+        p.stdin.write(b"1\n2\n")
+        p.stdin.close()
+        begun.line()
+        begun.line()
+        release.give("go\n")
+        self.assertEqual(b"1\n2\n", p.stderr.read())
+
+
 class Forms(Through, cases.Forms, unittest.TestCase):
     pass
 
@@ -46,7 +87,27 @@ class Input(Through, cases.Input, unittest.TestCase):
 
 
 class Batches(Through, cases.Batches, unittest.TestCase):
-    pass
+    def test_a_batch_that_is_too_long_for_the_runner_runs_in_parts(self):
+        """Its limit of the stack is smaller than ours, and so what one exec takes."""
+        self.lines("echo", text="1\n")
+        runner = json.loads(self.d.jobctl("stats", "--json", check=True).stdout)["runner_pid"]
+        was = resource.prlimit(runner, resource.RLIMIT_STACK)
+        resource.prlimit(runner, resource.RLIMIT_STACK, (512 << 10, was[1]))
+        self.addCleanup(resource.prlimit, runner, resource.RLIMIT_STACK, was)
+        text = "".join("%0100d\n" % i for i in range(9000))
+        command = ("-s", "300K", "--shell", 'echo + $#; for i; do echo $i; done')
+        for more in ((), self.keeps):
+            out = self.lines(*more, *command, text=text)
+            sizes = [int(line[2:]) for line in out if line.startswith("+")]
+            self.assertEqual(9000, sum(sizes))
+            self.assertLess(max(sizes), 1300)
+            self.assertEqual(text.split(), [line for line in out if not line.startswith("+")])
+        self.assertEqual([], self.lines(*self.keeps, "--resume", *command, text=text))
+
+    def test_what_one_call_can_carry(self):
+        self.assertEqual(["700000"], self.lines("--stdin", "item", "wc", "-c", text="x" * 700000))
+        rows = [json.loads(line) for line in self.lines("--out", "jsonl", "--stdin", "item", "wc", "-c", text="x" * 900000 + "\ny\n", rc=1)]
+        self.assertEqual(["E2BIG", 0], [row["status"] for row in rows])
 
 
 class Ends(Through, cases.Ends, unittest.TestCase):
@@ -54,7 +115,17 @@ class Ends(Through, cases.Ends, unittest.TestCase):
 
 
 class Stages(Through, cases.Stages, unittest.TestCase):
-    pass
+    def test_jobd_is_killed_under_both_stages(self):
+        release = self.fifo("release")
+        p = self.start_map("-j2", "--shell", 'test $1 != 2 || read x <release; echo $1', "--then", "-j1", "expr", "2", "*")
+        p.stdin.write(cases.seq(20).encode())
+        p.stdin.close()
+        self.assertEqual(b"2\n", p.stdout.readline())
+        self.d.kill()
+        self.d.start()
+        release.give("go\n")
+        self.assertEqual("".join("%d\n" % (2 * i) for i in range(2, 21)).encode(), p.stdout.read())
+        self.assertEqual(0, p.wait())
 
 
 class Resume(Through, cases.Resume, unittest.TestCase):
@@ -77,6 +148,26 @@ class Resume(Through, cases.Resume, unittest.TestCase):
         self.assertEqual("".join(x + "\n" for x in self.expect(4)).encode(), p.stdout.read())
         self.assertEqual(0, p.wait())
         self.assertEqual(["1", "2", "3", "4"], sorted(self.ran()))
+
+    def test_a_jobd_that_stays_away_ends_the_map(self):
+        p, never = self.map_with_a_blocked_head()
+        self.d.kill()
+        said = p.stderr.read()
+        self.assertEqual(22, p.wait())
+        self.assertIn(b"--resume", said)
+        self.d.start()
+        never.give("go\n")
+        self.assertEqual(self.expect(4), self.lines(*self.keeps, "--resume", "--shell", self.script, text=cases.seq(4)))
+        self.assertEqual(["1", "2", "3", "4"], sorted(self.ran()))
+
+    def test_after_a_kill_only_new_lines_run(self):
+        p, never = self.map_with_a_blocked_head()
+        p.kill()
+        p.wait()
+        never.give("go\n")
+        out = self.lines(*self.keeps, "--resume", "--shell", self.script, text="9\n3\n1\n3\n2\n")
+        self.assertEqual(["got 9", "got 3", "got 1", "got 3", "got 2"], out)
+        self.assertEqual(["1", "2", "3", "3", "4", "9"], sorted(self.ran()))
 
     def test_lines_may_be_inserted_removed_moved_and_repeated(self):
         self.lines(*self.keeps, "--shell", self.COUNT, text="1\n2\n3\n")
