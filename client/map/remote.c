@@ -61,14 +61,15 @@ void remote_give_up(struct remote *r, int exit_status)
 
 static void is_lost(struct remote *r)
 {
-	if (r->is_ending && !r->keys)           /* it was all delivered, and jobd forgets the rest by itself */
+	if (r->is_ending && !r->keys) {         /* it was all delivered, and jobd forgets the rest by itself */
 		over(r);
-	else if (r->keys)
-		remote_give_up(r, complain(MAP_DAEMON_LOST, "the daemon went away and is not back after 10 seconds; what it had accepted is not "
-					   "lost: start it, and go on with the same command and --resume"));
-	else
-		remote_give_up(r, complain(MAP_DAEMON_LOST, "the daemon went away and is not back after 10 seconds, so the map ends; with --name it could "
-					   "be resumed later"));
+		return;
+	}
+	if (r->stage->loop->exit_status == 0)   /* no other stage has said it */
+		complain(MAP_DAEMON_LOST, "the daemon went away and is not back after 10 seconds%s", r->keys ?
+			 "; what it had accepted is not lost: start it, and go on with the same command and --resume" :
+			 ", so the map ends; with --name it could be resumed later");
+	remote_give_up(r, MAP_DAEMON_LOST);
 }
 
 static void seek(struct remote *r)
@@ -112,39 +113,21 @@ static void on_gone(void *arg)
 
 /* ---- begun, or found again ---- */
 
-static bool is_in(const json_t *list, uint64_t tag)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)list, i, one)
-		if ((uint64_t)json_integer_value(one) == tag)
-			return true;
-	return false;
-}
-
-static struct task *task_at(struct remote *r, uint64_t tag)
-{
-	return &r->stage->task[tag % r->stage->window.size];
-}
-
-static bool is_held(struct remote *r, uint64_t tag)
-{
-	const struct task *t = task_at(r, tag);
-
-	return t->state != TASK_FREE && (t->there.tag == tag || t->there.whole_tag == tag);
-}
-
-/* What we have delivered while nobody heard it. */
-static void tell_deliveries_again(struct remote *r, const json_t *in_hand)
+/* What the daemon has is marked, and what it has of ours that has left meanwhile, while nobody heard it, is told again. */
+static void mark(struct remote *r, const json_t *in_hand)
 {
 	const json_t *one;
 	size_t i;
 
 	json_array_foreach((json_t *)(uintptr_t)in_hand, i, one) {
 		uint64_t tag = (uint64_t)json_integer_value(one);
+		struct task *t = &r->stage->task[tag % r->stage->window.size];
 
-		if (tag >= r->first_tag && !is_held(r, tag))
+		if (t->state != TASK_FREE && t->there.tag == tag)
+			t->there.in_hand = true;
+		else if (t->state != TASK_FREE && t->there.whole_tag == tag)
+			t->there.whole_in_hand = true;
+		else if (r->first_tag > 0 && tag >= r->first_tag)
 			remote_tell_delivered(r, tag);
 	}
 }
@@ -163,24 +146,25 @@ static int by_seq(const void *a, const void *b)
 }
 
 /* Whether the daemon has to be told of t, again or for the first time. What it does not have by a tag has none any more. */
-static bool compare(struct task *t, const json_t *in_hand)
+static bool is_lacking(struct task *t)
 {
 	struct task_there *there = &t->there;
 
 	there->out.asked = there->err.asked = 0;
-	there->tag = is_in(in_hand, there->tag) ? there->tag : 0;
-	there->whole_tag = is_in(in_hand, there->whole_tag) ? there->whole_tag : 0;
+	there->tag = there->in_hand ? there->tag : 0;
+	there->whole_tag = there->whole_in_hand ? there->whole_tag : 0;
+	there->in_hand = there->whole_in_hand = false;
 	return there->tag == 0 && (t->state == TASK_RUNS || t->state == TASK_READS);
 }
 
-static void put_again(struct remote *r, const json_t *in_hand)
+static void put_again(struct remote *r)
 {
 	struct stage *s = r->stage;
 	struct task **list = xcalloc(s->window.size, sizeof(*list));
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < s->window.size; i++)
-		if (compare(&s->task[i], in_hand))
+		if (is_lacking(&s->task[i]))
 			list[n++] = &s->task[i];
 	qsort(list, n, sizeof(*list), by_seq);
 	for (size_t i = 0; i < n; i++) {
@@ -196,14 +180,13 @@ void remote_began(struct remote *r, const json_t *in_hand)
 {
 	evtimer_del(r->again_ev);
 	r->state = REMOTE_ON;
-	if (r->first_tag > 0)
-		tell_deliveries_again(r, in_hand);
-	else
+	mark(r, in_hand);
+	if (r->first_tag == 0)
 		r->first_tag = r->n_tags * r->stage->window.size;
 	r->live = false;
 	if (r->stop != REMOTE_GOES_ON)
 		remote_tell_stop(r);
-	put_again(r, in_hand);
+	put_again(r);
 	remote_tell_all(r);
 	if (r->is_ending)
 		remote_end(r, r->failed);

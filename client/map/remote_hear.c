@@ -244,11 +244,9 @@ static void hear_stop(struct remote *r, const char *how)
 
 static void hear_done(struct remote *r)
 {
-	bool expected = r->state == REMOTE_ENDS;
-
 	r->state = REMOTE_OVER;
 	peer_close(&r->peer);
-	if (!expected)
+	if (!r->is_ending)
 		remote_give_up(r, complain(CTL_REFUSED, "the daemon has ended the map"));
 }
 
@@ -267,10 +265,12 @@ static void hear_reply(struct remote *r, const json_t *p)
 		hear_done(r);
 }
 
-/* What is over already, when it was to be ended once more, is as it should be. */
+/* A jobd that is just back may have no room yet: again_ev is pending. What is over already, when it was to be ended once more, is as it should be. */
 static void hear_error(struct remote *r, const struct vl_reply *reply)
 {
-	if (r->is_ending && r->run)
+	if (r->state == REMOTE_AWAY && call_status(reply->error) == CTL_BUSY)
+		peer_close(&r->peer);
+	else if (r->is_ending && r->run)
 		hear_done(r);
 	else
 		remote_give_up(r, call_failed(reply));

@@ -36,6 +36,7 @@ struct task_there {
 	uint64_t tag;                   /* by which it knows the item, or the part of it that runs; 0: it was not told yet */
 	uint64_t whole_tag;             /* of the item that was found too long and runs in parts; 0: none */
 	struct task_stream out, err;
+	bool in_hand, whole_in_hand;    /* the daemon has said that it has the tags */
 	bool whole_silent;              /* all its parts were delivered by an earlier map */
 	bool gathers;                   /* a part has ended, and its output is read before the next one begins */
 };
