@@ -42,14 +42,14 @@ static const struct {
 	bool holds_starts;
 	bool is_warning;        /* nothing that has been taken is held up */
 } kinds[] = {
-	[TROUBLE_DISK_FULL] = { "disk-full", true },
-	[TROUBLE_OUTPUTS] = { "outputs", true },
-	[TROUBLE_RUNNER] = { "runner", true },
-	[TROUBLE_FORK] = { "fork", false },             /* the back-off does */
-	[TROUBLE_DESCRIPTORS] = { "descriptors", false },
-	[TROUBLE_STALLED] = { "stalled", false },       /* a start waits for its commit anyway */
-	[TROUBLE_LOW_DISK] = { "low-disk", false, .is_warning = true },
-	[TROUBLE_BUDGET] = { "budget", false },
+	[TROUBLE_DISK_FULL] = { .name = "disk-full", .holds_starts = true },
+	[TROUBLE_OUTPUTS] = { .name = "outputs", .holds_starts = true },
+	[TROUBLE_RUNNER] = { .name = "runner", .holds_starts = true },
+	[TROUBLE_FORK] = { .name = "fork" },             /* the back-off does */
+	[TROUBLE_DESCRIPTORS] = { .name = "descriptors" },
+	[TROUBLE_STALLED] = { .name = "stalled" },       /* a start waits for its commit anyway */
+	[TROUBLE_LOW_DISK] = { .name = "low-disk", .is_warning = true },
+	[TROUBLE_BUDGET] = { .name = "budget" },
 };
 _Static_assert(sizeof(kinds) / sizeof(*kinds) == TROUBLE_N, "a trouble without a row");
 
