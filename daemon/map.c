@@ -254,6 +254,7 @@ void map_item_disclaim(struct map_item *it)
 	it->claimed = false;
 	TAILQ_REMOVE(&m->items, it, link);
 	TAILQ_INSERT_TAIL(&m->others, it, link);
+	m->n_others++;
 	m->n_items--;
 	m->undelivered -= it->bytes;
 }
@@ -267,6 +268,7 @@ void map_item_claim(struct map_item *it, uint64_t tag, uint64_t seq)
 	it->seq = seq;
 	put_tag(it);
 	TAILQ_REMOVE(&it->map->others, it, link);
+	it->map->n_others--;
 	claim(it);
 }
 
@@ -351,6 +353,7 @@ void map_item_free(struct map_item *it)
 		take_key(it);
 	map_item_disclaim(it);
 	TAILQ_REMOVE(&m->others, it, link);
+	m->n_others--;
 	if (map_item_at(m, JOB_IDX(it->id)) == it)
 		map_place_free(m, JOB_IDX(it->id));
 	free(it->text);

@@ -66,7 +66,7 @@ struct map {
 	size_t mask;
 	struct item_list items;         /* claimed */
 	struct item_list others;        /* of an earlier client */
-	uint32_t n_items;               /* claimed */
+	uint32_t n_items, n_others;
 	uint32_t n_unended;             /* PUT, of anybody */
 	uint64_t next_tag;              /* above all that there were */
 	int64_t undelivered;            /* bytes of those */
@@ -118,6 +118,7 @@ void map_slot_note(const struct active *a);             /* so that another jobd 
 void map_slot_adopt(struct active *a);                  /* it runs since before a restart */
 /* map_may_start - j, which is next, or the one that may start instead; JT_NONE: too much waits to be delivered. */
 jt_job map_may_start(struct map *m, jt_job j);
+json_t *map_held_text(const struct map *m, const char *path);     /* why the item in `path` may not, for people */
 bool map_is_last_attempt(const struct map_item *it);    /* whatever it comes to, there is no further one */
 
 /* ---- map_items.c ------------------------------------------------------------------------------------------------ */

@@ -419,7 +419,7 @@ json_t *map_row(const struct map *m)
 
 	return json_pack("{s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "run", (json_int_t)r->id, "name", json_opt(r->name), "owner",
 			 (json_int_t)r->uid, "state", m->ending ? "stopping" : m->call ? "attached" : "waiting", "slots", (json_int_t)r->slots, "window",
-			 (json_int_t)m->set->window, "in_hand", (json_int_t)m->n_items, "running", (json_int_t)(c->n[JT_STARTING] + c->n[JT_RUNNING]), "put",
+			 (json_int_t)m->set->window, "in_hand", (json_int_t)m->n_items + m->n_others, "running", (json_int_t)(c->n[JT_STARTING] + c->n[JT_RUNNING]), "put",
 			 (json_int_t)m->n_put, "ended", (json_int_t)m->n_ended, "failed", (json_int_t)m->n_failed, "delivered",
 			 (json_int_t)m->n_delivered);
 }

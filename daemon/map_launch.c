@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Map - what a start asks of it: which item, under which number of a slot, with which arguments. See map.h. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ jt_job map_may_start(struct map *m, jt_job j)
 	if (!oldest || oldest->state != ITEM_PUT || jt_job_state(m->run->sched, JOB_IDX(oldest->id)) != JT_READY)
 		return JT_NONE;
 	return JOB_IDX(oldest->id);
+}
+
+json_t *map_held_text(const struct map *m, const char *path)
+{
+	if (m->n_unknown_slots)
+		return json_sprintf("\"%s\" could start, but jobd was restarted and cannot tell which slot an item that runs on was given; when that has ended, "
+				    "others start", path);
+	return json_sprintf("\"%s\" could start, but %" PRId64 " bytes of what has ended have not been delivered (undelivered_max: %" PRId64
+			    "); until they are only the oldest item may", path, m->undelivered, m->set->undelivered_max);
 }
 
 bool map_is_last_attempt(const struct map_item *it)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "map.h"
 #include "rpc.h"
 
 struct explain_params {
@@ -72,6 +73,8 @@ static void look_at(const struct explain *x, struct step *st)
 	size_t i, len, bytes = 0;
 
 	jt_sched_why(x->run->sched, st->job, &st->why);
+	if (st->why.what == JT_WAITS_PACE && st->why.at_ns <= now_ns())
+		st->why.what = JT_WAITS_SLOT;   /* its time has come */
 	for (i = 0; i < st->why.n_jobs && (i == 0 || bytes < NAMES_BYTES); i++) {
 		jt_job_path(x->run->sched, st->why.jobs[i], &len);
 		bytes += len;
@@ -272,6 +275,10 @@ static json_t *slot_text(const struct explain *x, const struct step *st, const c
 		*ret_what = "trouble";
 		return json_sprintf("\"%s\" could start, but its user can have no more processes; tried again in %.1f s", path,
 				    seconds_until(r->refused.until_ns));
+	}
+	if (r->map && map_may_start(r->map, st->job) != st->job) {
+		*ret_what = "undelivered";
+		return map_held_text(r->map, path);
 	}
 	if (r->n_running >= r->slots) {
 		*ret_what = "slot";

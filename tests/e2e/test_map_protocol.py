@@ -303,6 +303,9 @@ class Outputs(MapCase):
         self.pup.end("c")
         m.next_ended()
         self.assertEqual(self.row(m)["running"], 1)     # 12,000 bytes wait, and d is not the oldest
+        reason, = self.why(str(m.run), "4")
+        self.assertEqual(reason["what"], "undelivered")
+        self.assertIn('"4" could start, but 12000 bytes of what has ended have not been delivered (undelivered_max: 10000)', reason["text"])
         m.delivered(2)
         self.assertEqual(self.pup.accept(), "d")
         self.pup.end("d")
@@ -641,6 +644,18 @@ class Restarts(MapCase):
         self.assertEqual(self.row(again)["running"], 0)
         again.delivered(1)
         self.assertEqual(again.next_ended()["tag"], 3)
+
+    @unittest.skipUnless(os.environ.get("JOBD_SOAK"), "takes a minute")
+    def test_a_map_that_nobody_comes_back_to_is_as_one_whose_client_has_gone(self):
+        unnamed, named = self.puppet_map(slots=1), self.puppet_map(slots=1, name="m")
+        unnamed.put(b"a", b"b")
+        named.put(b"c")
+        self.assertEqual({self.pup.accept(), self.pup.accept()}, {"a", "c"})
+        self.restart()
+        self.conn.sock.settimeout(120)
+        self.call("Wait", targets=[{"run": str(unnamed.run)}], timeout_s=100)
+        self.assertEqual((self.shown(unnamed)["state"], self.row(named)["running"]), ("cancelled", 1))
+        self.pup.end("c")
 
     def test_what_may_be_attached(self):
         m = self.map("true")
