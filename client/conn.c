@@ -128,6 +128,13 @@ int conn_open_at(const struct options *o, enum conn_start start, struct vl_conn 
 	return rc;
 }
 
+bool conn_is_own(const struct options *o, const char *path)
+{
+	const char *env = getenv("JOBD_SOCKET");
+
+	return !o->socket && !(env && *env) && strcmp(path, CONN_SYSTEM_SOCKET) != 0;
+}
+
 int conn_open(const struct options *o, enum conn_start start, struct vl_conn **ret)
 {
 	char *path = NULL;

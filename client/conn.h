@@ -16,6 +16,8 @@ enum conn_start { CONN_MAY_START, CONN_ONLY_IF_RUNNING };
 int conn_open(const struct options *o, enum conn_start start, struct vl_conn **ret);
 /* conn_open_at - the same; *ret_path: where it listens, to come back to. The caller frees. */
 int conn_open_at(const struct options *o, enum conn_start start, struct vl_conn **ret, char **ret_path);
+/* conn_is_own - whether `path`, from conn_open_at, is the user's own, where jobctl may start a daemon (starter_run). */
+bool conn_is_own(const struct options *o, const char *path);
 
 /* The places of DESIGN; the caller frees. NULL with a complaint where there is none (a /tmp/jobd-UID of somebody else). */
 char *conn_user_socket(void);

@@ -10,11 +10,13 @@
 #include "conn.h"
 #include "map/end_status.h"
 #include "map/loop.h"
+#include "starter.h"
 #include "status.h"
 #include "talk.h"
 
 #define AWAY_NS INT64_C(10000000000)            /* so long jobd may be gone */
 #define AGAIN_NS INT64_C(50000000)              /* between two attempts to find it: nothing tells when a socket is there */
+#define START_NS INT64_C(500000000)             /* until we start it ourselves, where we may */
 #define LIVE_NS INT64_C(10000000)               /* a head that ends sooner says all in its end */
 #define READ_BYTES UINT64_C(131072)             /* of one output, here and asked for, while it leaves */
 #define GATHER_BYTES UINT64_C(1048576)          /* and of one that is wanted whole */
@@ -72,6 +74,17 @@ static void is_lost(struct remote *r)
 	remote_give_up(r, MAP_DAEMON_LOST);
 }
 
+/* The user's own has nobody else who would do it. Not at once: it may be on its way back, as in an upgrade. */
+static void start_again(struct remote *r, const struct vl_error *err)
+{
+	bool is_absent = err->code == VL_ECONNECT && (err->sys_errno == ENOENT || err->sys_errno == ECONNREFUSED);
+
+	if (!is_absent || r->has_started || loop_now_ns() - r->away_ns < START_NS || !conn_is_own(r->stage->loop->set->options, r->socket))
+		return;
+	r->has_started = true;
+	(void)starter_run(r->socket);           /* complains; the 10 seconds go on */
+}
+
 static void seek(struct remote *r)
 {
 	struct timeval tv = loop_timeval(AGAIN_NS);
@@ -86,8 +99,10 @@ static void seek(struct remote *r)
 	if (peer_is_connected(&r->peer))
 		return;
 	conn = vl_connect(r->socket, 0, &err);
-	if (!conn)
+	if (!conn) {
+		start_again(r, &err);
 		return;
+	}
 	peer_connect(&r->peer, dup(vl_conn_fd(conn)));
 	vl_close(conn);
 	(void)remote_tell_map(r);               /* it was accepted once */
@@ -106,6 +121,7 @@ static void on_gone(void *arg)
 	if (r->state == REMOTE_AWAY)            /* again_ev is pending */
 		return;
 	r->away_ns = loop_now_ns();
+	r->has_started = false;
 	r->state = REMOTE_AWAY;
 	r->puts.len = r->left.len = 0;          /* the next jobd says what it has */
 	seek(r);

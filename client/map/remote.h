@@ -5,7 +5,7 @@
  *	REMOTE_ASKS -> REMOTE_ON -> REMOTE_ENDS -> REMOTE_OVER
  *	          \      |  ^           |
  *	           \     v  |           |
- *	            -> REMOTE_AWAY <----/     jobd has gone: the stage waits for it to come back, 10 seconds
+ *	            -> REMOTE_AWAY <----/     jobd has gone: the stage waits for it to come back, 10 seconds; the user's own it starts again
  *
  * An item is known there by its tag, n times the window + its place: so tags grow, and say the place. Output that is not small stays there
  * until it can leave, and is then asked for piece by piece.
@@ -34,6 +34,7 @@ struct remote {
 	bool is_ending, failed;         /* all is delivered, or given up; failed: what it ends as */
 	struct event *again_ev, *live_ev;
 	int64_t away_ns;                /* since when */
+	bool has_started;               /* jobd, in this outage */
 	struct keys *keys;              /* NULL: a map without a name */
 	uint64_t head_seq;              /* of the item that leaves next */
 	bool live;                      /* it has been running for a while: what it writes is asked for meanwhile */

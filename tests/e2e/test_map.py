@@ -234,12 +234,35 @@ class Limits(Through, cases.Map, unittest.TestCase):
         self.env = dict(self.env, JOBD_SOCKET=os.path.join(self.folder, "nobody"))
         self.assertEqual(4, self.run_map("echo", text="1\n").returncode)
 
+    def own(self, *words):
+        """jobctl of a user whose daemon is where it is by default."""
+        return subprocess.run([kit.JOBCTL, *words], env=self.env, capture_output=True, text=True, timeout=kit.PATIENCE)
+
+    def use_own_daemon(self):
+        self.env = cases.ENV | {k: self.folder for k in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")} | {"JOBD_RUNNER": kit.RUNNER}
+        self.addCleanup(self.own, "shutdown", "--kill")
+
     def test_a_daemon_is_started_for_its_user(self):
-        """As the other verbs do; the shutdown ends it."""
-        self.env = {k: v for k, v in cases.ENV.items()} | {k: self.folder for k in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
-        self.env["JOBD_RUNNER"] = kit.RUNNER
+        self.use_own_daemon()
         self.assertEqual(["1"], self.lines("echo", text="1\n"))
-        self.assertEqual(0, subprocess.run([kit.JOBCTL, "shutdown", "--kill"], env=self.env, timeout=kit.PATIENCE).returncode)
+
+    def test_the_user_s_own_daemon_is_started_again(self):
+        self.use_own_daemon()
+        begun, release = self.fifo("begun"), self.fifo("release")
+        p = self.start_map("-j2", "--shell", "echo >begun; read x <release; echo $1")
+        p.stdin.write(cases.seq(2).encode())
+        begun.line()
+        begun.line()
+        pid = json.loads(self.own("stats", "--json").stdout)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        release.give("go\ngo\n")
+        p.stdin.write(b"3\n")
+        p.stdin.close()
+        begun.line()
+        release.give("go\n")
+        self.assertEqual(cases.seq(3).encode(), p.stdout.read())
+        self.assertEqual(0, p.wait(), p.stderr.read())
+        self.assertNotEqual(pid, json.loads(self.own("stats", "--json").stdout)["pid"])
 
     def test_mistakes(self):
         for words in (("--resume", "echo"), ("--log", "l", "echo"), ("--name", "n", "echo", "--then", "echo"), ("--name", "n", "--ungroup", "echo"),
