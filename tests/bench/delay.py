@@ -28,7 +28,11 @@ class Side(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self.seconds, self.other.act, what)
 
     def data_received(self, data):
-        self.pass_on(lambda: self.other.transport.write(data))
+        self.pass_on(lambda: self.other.send(data))
+
+    def send(self, data):
+        if not self.transport.is_closing():     # who went away gets nothing more
+            self.transport.write(data)
 
     def connection_lost(self, exc):
         self.pass_on(lambda: self.other.transport.close())
