@@ -253,7 +253,7 @@ void disarm(struct active *a);                          /* armed ahead and not w
 
 /* ---- launch.c, output.c ---------------------------------------------------------------------------------------- */
 int launch(struct active *a);                           /* 0: sent; -1: not now (the link is full or down, something is lacking): ask again */
-int output_open(struct active *a, int fds[2]);          /* 0, or -1 with errno */
+int output_open(struct active *a, int n, int fds[2]);   /* n: 1 stdout alone, 2 with stderr. 0, or -1 with errno */
 void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
 void output_settled(struct run *r, uint64_t id, const struct store_attempt *at);       /* durable: drop what is packed, count the rest */
 bool output_probe(struct engine *e);                    /* whether files for outputs can be made */

@@ -260,14 +260,15 @@ static struct jt_bytes stdin_bytes(const struct active *a)
 	return (struct jt_bytes){ text, text ? strlen(text) : 0 };
 }
 
-/* Of a map, what stderr is beside a file of its own: the same as stdout, or nothing. -1 with errno: then both have been closed. */
-static int redirect_stderr(const struct active *a, int fds[2])
+/* Of a map stderr may be the same as stdout, or nothing. -1 with errno: nothing is open. */
+static int open_outputs(struct active *a, int fds[2])
 {
 	int to = a->run->is_map ? a->run->spec->map->stderr_to : SPEC_STDERR_APART;
 
 	if (to == SPEC_STDERR_APART)
-		return 0;
-	close(fds[1]);
+		return output_open(a, 2, fds);
+	if (output_open(a, 1, fds) < 0)
+		return -1;
 	fds[1] = to == SPEC_STDERR_MERGE ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (fds[1] < 0)
 		close_fds(fds, 1);
@@ -280,7 +281,7 @@ static int open_fds(struct active *a, struct rm_start *st)
 
 	for (int i = 0; i < RM_FDS_MAX; i++)
 		st->fds[i] = -1;
-	if (output_open(a, st->fds) < 0 || redirect_stderr(a, st->fds) < 0)
+	if (open_outputs(a, st->fds) < 0)
 		return -1;
 	if (a->spec->stdin_file) {
 		st->stdin_kind = RM_STDIN_FILE;

@@ -42,13 +42,13 @@ static int create_in_run(struct engine *e, uint32_t run, const char *name)
 	return create(e->out_fd, name);
 }
 
-int output_open(struct active *a, int fds[2])
+int output_open(struct active *a, int n, int fds[2])
 {
 	struct engine *e = a->run->e;
 	uint64_t id = JOB_ID(a->run->id, a->idx);
 	char name[64];
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < n; i++) {
 		name_of(name, id, a->attempt, i);
 		fds[i] = create_in_run(e, a->run->id, name);
 		if (fds[i] < 0) {
