@@ -22,11 +22,11 @@ def key_of(data, n=0):
 
 
 class MapClient:
-    """resume, rerun_failed, attach, from_tag: of the method. options: of MapOptions, beside command, slots and window."""
+    """resume, rerun_failed, attach, from_tag: of the method. wire: a connection that there is. options: of MapOptions, beside command, slots and window."""
 
     def __init__(self, socket, words=("true",), slots=2, window=8, shell=False, stdin=False, threads=None, attach=None, from_tag=None,
-                 resume=False, rerun_failed=False, **options):
-        self.wire = varlink.Connection(socket, kit.PATIENCE)
+                 resume=False, rerun_failed=False, wire=None, **options):
+        self.wire = wire or varlink.Connection(socket, kit.PATIENCE)
         self.ended, self.data, self.said = collections.deque(), collections.deque(), []
         self.named = "name" in options
         self.done = False

@@ -6,6 +6,7 @@ import sys
 import unittest
 
 import kit
+import maps
 import people
 import varlink
 from case import Case
@@ -46,6 +47,24 @@ class Quota(Case):
 
     def refused(self, conn, n, **more):
         return self.error_of(conn, "Submit", jobs=[dict({"path": "j%d" % i, "shell": "true"}, **more) for i in range(n)])
+
+    def test_a_map_counts_what_it_has_in_hand(self):
+        m = maps.MapClient(None, ["true"], slots=2, window=8, wire=self.connect_as(people.OWNER))
+        m.put(*[b"%d" % i for i in range(8)])
+        for i in range(8, 60):
+            m.delivered(m.next_ended()["tag"])
+            m.put(b"%d" % i)
+        m.all_ended(8)
+        self.submit_as(self.owner, 10)
+
+    def test_an_item_too_many_ends_its_map(self):
+        self.queued(self.owner, 9)
+        m = maps.MapClient(None, ["sleep", "1000"], slots=1, window=8, wire=self.connect_as(people.OWNER))
+        m.put(b"a")
+        m.put(b"b")
+        with self.assertRaisesRegex(varlink.Error, "Busy: the queue of user %d is full" % people.OWNER.pw_uid):
+            while True:
+                m.hear()
 
     def test_connections_of_one_user(self):
         conns = [self.connect_as(people.OWNER) for _ in range(7)]
