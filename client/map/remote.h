@@ -60,6 +60,8 @@ bool remote_is_behind(const struct remote *r);
 void remote_hear(void *arg, const char *text, size_t len);
 /* remote_began - the daemon has the map, under r->run; in_hand: the tags it knows, a JSON list or NULL. */
 void remote_began(struct remote *r, const json_t *in_hand);
+/* remote_put - t under a new tag. */
+void remote_put(struct remote *r, struct task *t);
 /* remote_give_up - the map cannot go on. Has complained. */
 void remote_give_up(struct remote *r, int exit_status);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Task - an item that has a place in the window, and one attempt at it, which has one of two homes: a process of our own (task.c), or the
- * daemon, which then makes all attempts (remote.c). Of a process:
+ * daemon, which then makes all attempts (remote_task.c). Of a process:
  *
  *	task_start -> runs -> exited and both pipes at their end -> reaped -> stage_task_ended
  *	                \-- told to end: SIGTERM --grace--> SIGKILL --half a second--> its pipes are closed
