@@ -115,7 +115,8 @@ void map_slot_take(struct active *a);                   /* a->slot, if it has no
 #define SLOT_UNKNOWN UINT32_MAX
 void map_slot_give(struct active *a);
 void map_slot_note(const struct active *a);             /* so that another jobd can find it: it has started */
-void map_slot_adopt(struct active *a);                  /* it runs since before a restart */
+/* map_slot_adopt - it runs since before a restart. pid 0: the runner has not yet told it; then once more when it has. */
+void map_slot_adopt(struct active *a, int32_t pid);
 /* map_may_start - j, which is next, or the one that may start instead; JT_NONE: too much waits to be delivered. */
 jt_job map_may_start(struct map *m, jt_job j);
 json_t *map_held_text(const struct map *m, const char *path);     /* why the item in `path` may not, for people */

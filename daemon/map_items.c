@@ -283,7 +283,7 @@ void map_item_adopted(struct active *a)
 {
 	struct map_item *it = map_item_at(a->run->map, a->idx);
 
-	map_slot_adopt(a);
+	map_slot_adopt(a, a->pid);
 	if (it)
 		map_read_on(it);
 }

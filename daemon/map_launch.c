@@ -127,19 +127,30 @@ static bool take_free(struct map *m, uint32_t slot)
 	return false;
 }
 
-void map_slot_adopt(struct active *a)
+static bool find_slot(struct active *a, int32_t pid)
+{
+	uint32_t slot = slot_noted(a);
+
+	if (!slot)
+		slot = slot_told(pid);
+	if (!take_free(a->run->map, slot))
+		return false;
+	a->slot = slot;
+	return true;
+}
+
+void map_slot_adopt(struct active *a, int32_t pid)
 {
 	struct map *m = a->run->map;
 
-	if (a->slot)
-		return;
-	a->slot = slot_noted(a);
-	if (!a->slot)
-		a->slot = slot_told(a->pid);
-	if (!take_free(m, a->slot)) {
-		log_warn("run %u: which slot its job %u was told is not known; nothing else starts until it has ended", a->run->id, a->idx);
+	if (!a->slot && !find_slot(a, pid)) {
 		a->slot = SLOT_UNKNOWN;
 		m->n_unknown_slots++;
+		if (pid)
+			log_warn("run %u: which slot its job %u was told is not known; nothing else starts until it has ended", a->run->id, a->idx);
+	} else if (a->slot == SLOT_UNKNOWN && find_slot(a, pid)) {
+		m->n_unknown_slots--;
+		run_wants(a->run);
 	}
 }
 

@@ -523,6 +523,8 @@ void outcome_started(struct engine *e, const struct rm_started *st)
 	struct active *a = active_find(e, st->job);
 	struct jt_error err;
 
+	if (a && a->attempt == st->attempt && a->slot == SLOT_UNKNOWN)
+		map_slot_adopt(a, st->pid);
 	if (!a || a->attempt != st->attempt || a->state != A_SENT)
 		return;
 	it_forks(a->run);

@@ -228,6 +228,32 @@ class Outputs(MapCase):
         m.end()
         self.assertFalse(os.path.exists("%s/out/%d" % (self.d.state, m.run)))
 
+    def test_ends_wait_for_a_client_that_does_not_read(self):
+        n = 1500
+        m = self.map("sh", "-c", 'test "$2" != last || exec "$0" "$1" "$2"; echo "$2"; head -c 4000 /dev/zero', PUPPET, self.pup.path, "{}", slots=1,
+                     window=n + 1)
+        m.put(*[b"%d" % i for i in range(n)], b"last")
+        self.pup.accept()               # 8 MB of base64, of which no more than half has been written to the connection
+        self.pup.end("last")
+        ended = m.all_ended(n + 1)
+        self.assertEqual([ended[i + 1]["out"][:8].split(b"\n")[0] for i in range(n)], [b"%d" % i for i in range(n)])
+
+    def test_data_waits_for_a_client_that_does_not_read(self):
+        m = self.map("sh", "-c", 'head -c 20000000 /dev/zero; exec "$0" "$1" "$2"', PUPPET, self.pup.path, "{}", slots=1)
+        tag, = m.put(b"a")
+        m.read(tag, size=1 << 30)
+        self.pup.accept()
+        self.call("MapList")            # the daemon is there for others
+        self.pup.end("a")
+        got = 0
+        while True:
+            piece = m.next_data()
+            self.assertEqual((piece["offset"], piece["data"].count(0)), (got, len(piece["data"])))
+            got += len(piece["data"])
+            if piece["eof"]:
+                break
+        self.assertEqual(got, 20000000)
+
     def test_both_streams_at_once(self):
         m = self.shell_map("seq 100000; seq 100000 >&2")
         tag, = m.put(b"a")
