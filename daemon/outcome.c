@@ -518,13 +518,22 @@ void outcome_batch(struct engine *e, struct rm_end *ends, size_t n)
 	engine_turn(e);
 }
 
+/* An earlier jobd sent it, and the inventory was made before the runner saw it start. */
+static void started_before_us(struct active *a, const struct rm_started *st)
+{
+	a->pid = st->pid;
+	a->started_at_us = st->started_at_us;
+	if (a->slot == SLOT_UNKNOWN)
+		map_slot_adopt(a, a->pid);
+}
+
 void outcome_started(struct engine *e, const struct rm_started *st)
 {
 	struct active *a = active_find(e, st->job);
 	struct jt_error err;
 
-	if (a && a->attempt == st->attempt && a->slot == SLOT_UNKNOWN)
-		map_slot_adopt(a, st->pid);
+	if (a && a->attempt == st->attempt && (a->state == A_RECOVERED || (a->state == A_RUNNING && !a->pid)))
+		started_before_us(a, st);
 	if (!a || a->attempt != st->attempt || a->state != A_SENT)
 		return;
 	it_forks(a->run);

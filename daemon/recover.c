@@ -131,10 +131,12 @@ static void adopt(struct active *a, const struct rm_end *inv)
 	if (a->state != A_RUNNING)
 		jt_sched_running(a->run->sched, a->idx, &err);
 	a->state = A_RUNNING;
-	a->pid = inv->pid;
-	a->started_at_us = inv->started_at_us;
+	if (inv->pid) {         /* else it may have been told since: outcome_started */
+		a->pid = inv->pid;
+		a->started_at_us = inv->started_at_us;
+	}
 	if (!a->run->started_at_us)
-		a->run->started_at_us = inv->started_at_us;
+		a->run->started_at_us = a->started_at_us;
 	if (a->run->map)
 		map_item_adopted(a);
 	if (a->spec)
