@@ -46,6 +46,7 @@ struct session {
 	int fd;
 	struct event *ev_read, *ev_write, *ev_deadline;
 	bool reading, writing, in_deadline, is_ready, is_leaving, eof;
+	bool is_mute;                   /* nobody hears it any more; what the client had said before it went is still read */
 
 	char *in;                       /* in[start..end) is read and not handled */
 	size_t start, end, cap, scanned;

@@ -64,12 +64,17 @@ static void leave_if_done(struct session *s)
 		session_doom(s, NULL);
 }
 
-/* Whether a client that sends no more has gone altogether. */
-void session_check_hangup(struct session *s)
+static bool has_gone(const struct session *s)
 {
 	struct pollfd p = { .fd = s->fd };
 
-	if (!s->is_leaving && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
+}
+
+/* Whether a client that sends no more has gone altogether. */
+void session_check_hangup(struct session *s)
+{
+	if (!s->is_leaving && has_gone(s))
 		session_doom(s, NULL);
 }
 
@@ -92,7 +97,16 @@ bool session_is_full(const struct session *s)
 	return s->queued > s->srv->opts.out_max / 2;
 }
 
-/* One sendmsg. Returns what it took; 0: not now; -1: the session is doomed. */
+/* What was to be said to a client that has gone. */
+static void drop_output(struct session *s)
+{
+	size_t n = evbuffer_get_length(s->out);
+
+	evbuffer_drain(s->out, n);
+	s->queued -= n;
+}
+
+/* One sendmsg. Returns what it took; 0: not now; -1: the session is doomed, or mute. */
 static ssize_t send_some(struct session *s)
 {
 	struct evbuffer_iovec pieces[OUT_PIECES];
@@ -105,7 +119,9 @@ static ssize_t send_some(struct session *s)
 	FAILPOINT("after_send_client");
 	if (n >= 0 || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
 		return n < 0 ? 0 : n;
-	session_doom(s, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
+	s->is_mute = (errno == EPIPE || errno == ECONNRESET) && !s->eof && has_gone(s);
+	if (!s->is_mute)
+		session_doom(s, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
 	return -1;
 }
 
@@ -125,7 +141,7 @@ void session_flush(struct session *s)
 {
 	ssize_t n = 1;
 
-	while (n > 0 && evbuffer_get_length(s->out) && !s->is_leaving) {
+	while (n > 0 && evbuffer_get_length(s->out) && !s->is_leaving && !s->is_mute) {
 		n = send_some(s);
 		if (n > 0) {
 			evbuffer_drain(s->out, (size_t)n);
@@ -133,6 +149,8 @@ void session_flush(struct session *s)
 			s->active_at_ms = s->wrote_at_ms = server_now_ms();
 		}
 	}
+	if (s->is_mute)
+		drop_output(s);
 	if (!s->is_leaving)
 		want_write(s, evbuffer_get_length(s->out) > 0 || call_drain_due(s));
 }

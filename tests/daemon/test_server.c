@@ -119,6 +119,32 @@ START_TEST(oneway_is_done_even_if_its_client_has_gone)
 }
 END_TEST
 
+START_TEST(what_a_client_had_said_before_it_went_is_done)
+{
+	static const char answered[] = "{\"method\":\"org.test.Echo\"}";
+	static const char last[] = "{\"method\":\"org.test.StopListening\",\"oneway\":true}";
+	char padding[8192] = { 0 };
+	struct vl_conn *watcher;
+	struct vl_error err;
+	int fd;
+
+	kit_start(NULL, 0);
+	watcher = kit_open();
+	ck_assert_str_eq(kit_call(watcher, "org.test.Echo", NULL, VL_PLAIN), "{}");
+	fd = kit_connect();
+	kit_say(fd, answered, sizeof(answered));       /* its answer cannot be written, while not all is read that follows */
+	memset(padding, ' ', sizeof(padding) - 1);
+	kit_say(fd, padding, sizeof(padding) - 1);
+	kit_say(fd, last, sizeof(last));
+	close(fd);
+	ck_assert_str_eq(kit_call(watcher, "org.test.Wait", "{\"sessions\":1}", VL_PLAIN), "{}");
+	vl_close(watcher);
+	ck_assert_ptr_null(vl_connect(kit_socket(), 1000, &err));
+	kit_stop();
+	ck_assert_int_eq(kit_logged("is closed"), 0);
+}
+END_TEST
+
 START_TEST(more_of_a_method_without_a_stream_is_one_reply)
 {
 	struct vl_conn *c;
@@ -279,6 +305,7 @@ static void add_service(Suite *suite)
 	tcase_add_test(tc, oneway_is_done_and_not_answered);
 	tcase_add_test(tc, oneway_calls_behind_one_that_goes_on_are_over_when_they_have_ended);
 	tcase_add_test(tc, oneway_is_done_even_if_its_client_has_gone);
+	tcase_add_test(tc, what_a_client_had_said_before_it_went_is_done);
 	tcase_add_test(tc, more_of_a_method_without_a_stream_is_one_reply);
 }
 
