@@ -129,8 +129,9 @@ class History:
         self.check_end()
 
     def next_client(self, path, client):
-        """After one that was killed, or that found no daemon, as it had just been killed."""
-        if client.returncode != -signal.SIGKILL and not (client.returncode == 4 and self.was_killed):
+        """After one that was killed; or that found no daemon, as it had just been killed, or the end of the map under way that one before it had told."""
+        refused = client.returncode == 6 and b"is being stopped" in self.said(os.path.join(self.folder, "err"))
+        if client.returncode != -signal.SIGKILL and not refused and not (client.returncode == 4 and self.was_killed):
             raise Broken("a client ends with %d: %s" % (client.returncode, self.said(os.path.join(self.folder, "err")).decode()[-500:]))
         self.ended(path)
         return self.start_client()
