@@ -393,6 +393,13 @@ static bool was_read_live(const struct active *a)
 	return it && it->read_live;
 }
 
+/* What is lost again and again is held for somebody to look at; but for an item a client waits, who can go on without it. */
+static bool is_lost_for_good(const struct active *a)
+{
+	return !a->spec || a->spec->on_lost == SPEC_LOST_FAIL || was_read_live(a) ||
+	       (a->run->is_map && run_mem(a->run, a->idx)->n_lost >= a->spec->lost_max);
+}
+
 /* handover.pml: commit_lost. pid: of an end that the runner told and is to be acknowledged; -1: there is none. */
 static void lose(struct active *a, int32_t pid)
 {
@@ -406,7 +413,7 @@ static void lose(struct active *a, int32_t pid)
 	output_collect(a, &at);
 	if (a->end_reason)
 		end_for_good(a, JT_END_CANCEL, (enum job_reason)a->end_reason, &at);
-	else if (!a->spec || a->spec->on_lost == SPEC_LOST_FAIL || was_read_live(a))
+	else if (is_lost_for_good(a))
 		end_for_good(a, JT_END_LOST, WHY_LOST, &at);
 	else
 		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
