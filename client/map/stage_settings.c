@@ -12,6 +12,7 @@
 #include "talk.h"
 
 #define GRACE_NS INT64_C(10000000000)
+#define REMOTE_WINDOW 16                /* through the daemon at least so many items are held, unless -w says otherwise */
 #define DAEMON_EXEC ((size_t)(512 << 10))       /* what jobd takes for arguments and variables of one command */
 #define JOBD_VARIABLES 4
 #define JOBD_VARIABLE_MAX 64
@@ -38,10 +39,16 @@ size_t exec_environment(void)
 	return jt_arg_strings_cost(environ) + JOBD_VARIABLES * jt_arg_cost(JOBD_VARIABLE_MAX);
 }
 
+/* An item goes to the daemon and its result comes back: with fewer in hand than that a slot waits for the next one. */
+static uint32_t default_window(const struct options *o, uint32_t slots)
+{
+	return o->map.local || slots > REMOTE_WINDOW / 4 ? 4 * slots : REMOTE_WINDOW;
+}
+
 static int read_control(struct stage_settings *s, const struct options *o)
 {
 	s->slots = o->workers == INT64_MIN ? cpus() : (uint32_t)o->workers;
-	s->window = o->map.window == INT64_MIN ? 4 * s->slots : (uint32_t)o->map.window;
+	s->window = o->map.window == INT64_MIN ? default_window(o, s->slots) : (uint32_t)o->map.window;
 	s->threads = cpus() > s->slots ? cpus() / s->slots : 1;
 	s->timeout_ns = o->timeout_s < 0 ? 0 : (int64_t)(o->timeout_s * 1e9);
 	s->grace_ns = o->grace_s < 0 ? GRACE_NS : (int64_t)(o->grace_s * 1e9);
