@@ -86,8 +86,9 @@ class World:
         self.daemon.kill()
 
     def runners(self):
-        """The pids of the jobd-runners of this state folder."""
-        return processes_with_arguments(os.path.basename(kit.RUNNER), self.daemon.state)
+        """The pids of the jobd-runners of this state folder. A child of one looks like it until it has become a job."""
+        found = processes_with_arguments(os.path.basename(kit.RUNNER), self.daemon.state)
+        return [pid for pid in found if parent_of(pid) not in (None, *found)]
 
     def jobs(self):
         """The pids of the jobs that run."""
@@ -180,6 +181,12 @@ def _read(path):
 
 def pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def parent_of(pid):
+    """None: it has gone."""
+    stat = _read("/proc/%d/stat" % pid)
+    return int(stat[stat.rindex(b")") + 2:].split()[1]) if stat else None
 
 
 def processes_with_arguments(program, argument):
