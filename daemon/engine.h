@@ -283,11 +283,13 @@ void outcome_todo(struct active *a);                    /* a->spec is there now 
 void outcome_unstarted(struct active *a);               /* the order never reached the runner */
 void outcome_lost(struct active *a);                    /* nobody saw it end; a->spec is there */
 void outcome_cancelled(struct active *a);               /* picked, never sent, and cancelled */
+bool active_parse(struct active *a, const char *text, size_t len);      /* fills a->spec */
+void fill_state(struct active *a, struct store_job_state *st, enum jt_state state);
+
+/* ---- outcome_follows.c ----------------------------------------------------------------------------------------- */
 void outcome_changes(struct run *r, struct jt_changes *ch);             /* records ends that followed; empties ch */
 void run_check_end(struct run *r);
 void run_end(struct run *r, enum run_state state);      /* all of it has ended */
-bool active_parse(struct active *a, const char *text, size_t len);      /* fills a->spec */
-void fill_state(struct active *a, struct store_job_state *st, enum jt_state state);
 
 /* ---- recover.c ------------------------------------------------------------------------------------------------- */
 int recover(struct engine *e, struct store_error *err);  /* before store_start: every run */
