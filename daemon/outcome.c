@@ -5,17 +5,16 @@
  * The scheduler is stepped at once, in memory; the records are posted; acknowledgements to the runner, events and answers leave
  * from the `done` of the record. Ends that came together are handled in path order, and nothing starts in between.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "engine.h"
 #include "failpoint.h"
 #include "log.h"
 #include "map.h"
 #include "rpc.h"
+#include "verdict.h"
 
 void fill_state(struct active *a, struct store_job_state *st, enum jt_state state)
 {
@@ -43,157 +42,16 @@ bool active_parse(struct active *a, const char *text, size_t len)
 
 /* ---- an attempt that was seen to end -------------------------------------------------------------------------------- */
 
-static enum job_reason reason_of(const struct rm_end *end)
-{
-	if (end->cause == RM_BY_TIMEOUT)
-		return WHY_TIMEOUT;
-	if (end->cause == RM_BY_OUTPUT)
-		return WHY_OUTPUT;
-	return end->how == RM_EXIT ? WHY_EXIT : end->how == RM_SIGNAL ? WHY_SIGNAL : WHY_SPAWN;
-}
-
-static unsigned retry_kind(enum job_reason why)
-{
-	switch (why) {
-	case WHY_EXIT: return SPEC_ON_EXIT;
-	case WHY_SIGNAL: return SPEC_ON_SIGNAL;
-	case WHY_TIMEOUT: return SPEC_ON_TIMEOUT;
-	case WHY_SPAWN: return SPEC_ON_SPAWN;
-	default: return 0;
-	}
-}
-
-/* An item that no exec takes is the same the next time. */
-static bool is_hopeless(const struct spec_job *s, const struct rm_end *end)
-{
-	return s->kind == SPEC_ITEM && end->how == RM_SPAWN && (end->code == E2BIG || end->code == EILSEQ);
-}
-
-static bool retries(const struct spec_job *s, const struct rm_end *end)
-{
-	enum job_reason why = reason_of(end);
-
-	if (!(s->retry_on & retry_kind(why)) || is_hopeless(s, end))
-		return false;
-	if (why != WHY_EXIT)
-		return true;
-	if (s->has_retry_on_exit && !spec_set_has(&s->retry_on_exit, (unsigned)end->code))
-		return false;
-	return !spec_set_has(&s->retry_not_on_exit, (unsigned)end->code);
-}
-
-static uint64_t random_bits(void)
-{
-	uint64_t x = 0;
-
-	if (getrandom(&x, sizeof(x), 0) != sizeof(x))
-		x = (uint64_t)now_ns() * UINT64_C(0x9e3779b97f4a7c15);
-	return x;
-}
-
-/* The delay before the next attempt; -1: there is none. */
-static int64_t retry_delay(struct active *a, const struct rm_end *end)
-{
-	struct job_mem *m = run_mem(a->run, a->idx);
-	int64_t since_us = now_us() - a->run->submitted_at_us - m->budget_ms * INT64_C(1000);
-
-	if (a->run->stopped || !retries(a->spec, end))
-		return -1;
-	return jt_retry_delay(&a->spec->retry, m->n_failed, since_us > 0 ? since_us * 1000 : 0, random_bits());
-}
-
-static enum jt_outcome verdict(const struct active *a, const struct rm_end *end)
-{
-	static const enum jt_outcome on_error[] = {
-		[SPEC_FAIL] = JT_END_FAIL, [SPEC_WARN] = JT_END_WARN, [SPEC_IGNORE] = JT_END_IGNORE,
-		[SPEC_SKIP] = JT_END_SKIP, [SPEC_STOP] = JT_END_ABORT,
-	};
-	enum job_reason why = reason_of(end);
-
-	if (a->end_reason)
-		return JT_END_CANCEL;
-	if (!a->spec)
-		return JT_END_FAIL;
-	if (why == WHY_EXIT && spec_set_has(&a->spec->success_exit, (unsigned)end->code))
-		return JT_END_OK;
-	if (why == WHY_EXIT && spec_set_has(&a->spec->skip_exit, (unsigned)end->code))
-		return JT_END_SKIP;
-	return on_error[a->spec->on_error];
-}
-
-static bool is_failure(const struct active *a, const struct rm_end *end)
-{
-	enum job_reason why = reason_of(end);
-
-	return !a->end_reason && a->spec &&
-	       !(why == WHY_EXIT && (spec_set_has(&a->spec->success_exit, (unsigned)end->code) ||
-				     spec_set_has(&a->spec->skip_exit, (unsigned)end->code)));
-}
-
-static const char *stage_name(unsigned stage)
-{
-	static const char *const names[] = {
-		[RM_AT_NONE] = "start", [RM_AT_FORK] = "fork", [RM_AT_STDIN] = "open stdin or output", [RM_AT_CWD] = "enter the working directory",
-		[RM_AT_USER] = "become the user", [RM_AT_LIMITS] = "set limits", [RM_AT_EXEC] = "execute",
-	};
-
-	return stage < sizeof(names) / sizeof(*names) ? names[stage] : "start";
-}
-
-static const char *program_of(const struct active *a)
-{
-	const struct spec_job *s = a->spec;
-
-	switch (s->kind) {
-	case SPEC_SHELL: return "/bin/sh";
-	case SPEC_FETCH: return a->run->e->fetch_program;
-	case SPEC_ITEM: return a->run->spec->map->shell ? "/bin/sh" : a->run->spec->map->words.v[0];
-	default: return s->argv[0];
-	}
-}
-
-/* Who maps tells by the name of the error, which stands in front, what became of the item. */
-static char *item_message(const struct active *a, const struct rm_end *end)
-{
-	char *text;
-
-	if (end->code == EILSEQ)
-		return xstrdup("EILSEQ: an item with a NUL byte cannot be an argument; let it be the standard input");
-	if (asprintf(&text, "%s: cannot %s %.300s: %s", strerrorname_np(end->code) ? strerrorname_np(end->code) : "error", stage_name(end->stage),
-		     end->stage == RM_AT_CWD ? a->spec->cwd ? a->spec->cwd : "/" : program_of(a), strerror(end->code)) < 0)
-		log_die("out of memory");
-	return text;
-}
-
-static char *spawn_message(const struct active *a, const struct rm_end *end)
-{
-	const struct spec_job *s = a->spec;
-	const char *what = "";
-	char *text;
-
-	if (s && s->kind == SPEC_ITEM)
-		return item_message(a, end);
-	if (s && end->stage == RM_AT_EXEC)
-		what = program_of(a);
-	else if (s && end->stage == RM_AT_CWD)
-		what = s->cwd ? s->cwd : "/";
-	else if (s && end->stage == RM_AT_USER)
-		what = s->user ? s->user : "the run's owner";
-	if (asprintf(&text, "cannot %s%s%.300s: %s", stage_name(end->stage), *what ? " " : "", what, strerror(end->code)) < 0)
-		log_die("out of memory");
-	return text;
-}
-
 static void fill_attempt(struct active *a, const struct rm_end *end, struct store_attempt *at)
 {
 	*at = (struct store_attempt){
-		.attempt = a->attempt, .reason = a->end_reason ? a->end_reason : (uint8_t)reason_of(end),
+		.attempt = a->attempt, .reason = a->end_reason ? a->end_reason : (uint8_t)verdict_reason(end),
 		.exit_code = end->how == RM_EXIT ? end->code : -1, .signal = end->how == RM_SIGNAL ? end->code : 0,
 		.pid = end->pid, .started_at_us = end->started_at_us, .ended_at_us = end->ended_at_us, .wall_ns = end->wall_ns,
 		.cpu_us = end->cpu_us, .maxrss_kb = end->maxrss_kb,
 	};
 	if (end->how == RM_SPAWN)
-		at->message = spawn_message(a, end);
+		at->message = verdict_message(a, end);
 	output_collect(a, at);
 	if (end->how == RM_EXIT && end->code && a->spec && a->spec->kind == SPEC_FETCH)
 		at->message = progress_last_words(a, end->code);
@@ -417,14 +275,6 @@ static void lose(struct active *a, int32_t pid)
 		lost_for_now(a, &at, a->spec->on_lost == SPEC_LOST_HOLD || m->n_lost >= a->spec->lost_max);
 }
 
-/* The output of an item is whole, or too large: also where it ended before the runner saw that. */
-static bool is_too_large(const struct active *a, const struct store_attempt *at)
-{
-	int64_t max = a->output_max ? (int64_t)a->output_max : (int64_t)budget_output_max(a->run);
-
-	return a->run->is_map && !a->end_reason && (at->out_bytes > max || at->err_bytes > max);
-}
-
 /* handover.pml: receive_end. */
 static void one_end(struct active *a, const struct rm_end *end)
 {
@@ -452,21 +302,21 @@ static void one_end(struct active *a, const struct rm_end *end)
 		return;
 	}
 	fill_attempt(a, end, &at);
-	if (is_too_large(a, &at)) {
+	if (verdict_is_too_large(a, &at)) {
 		judged = *end;
 		judged.cause = RM_BY_OUTPUT;
 		at.reason = WHY_OUTPUT;
 		end = &judged;
 	}
-	if (is_failure(a, end)) {
+	if (verdict_is_failure(a, end)) {
 		run_mem(a->run, a->idx)->n_failed++;
-		delay = retry_delay(a, end);
+		delay = verdict_delay(a, end);
 		if (delay >= 0) {
-			end_for_now(a, delay, reason_of(end), &at);
+			end_for_now(a, delay, verdict_reason(end), &at);
 			return;
 		}
 	}
-	end_for_good(a, verdict(a, end), (enum job_reason)at.reason, &at);
+	end_for_good(a, verdict_outcome(a, end), (enum job_reason)at.reason, &at);
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------------------ */
