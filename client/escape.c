@@ -58,6 +58,56 @@ size_t utf8_bad(const char *s, size_t n)
 	return n;
 }
 
+/* Whether the n bytes at s are the beginning of a character of more. */
+static int is_begun(const char *str, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)str;
+	size_t len = s[0] < 0xc2 || s[0] > 0xf4 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	for (size_t i = 1; i < n && i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n < len;
+}
+
+/* What was begun, and of s what completes it or shows that nothing can. Returns how many bytes of s that took. */
+static size_t complete(struct utf8_stream *u, const char *s, size_t n)
+{
+	size_t used = 0;
+
+	while (u->n_begun > 0 && used < n) {
+		unsigned cp;
+
+		u->begun[u->n_begun++] = s[used++];
+		if (utf8_len(u->begun, u->n_begun, &cp) == 0) {
+			if (is_begun(u->begun, u->n_begun))
+				continue;
+			u->is_bad = true;
+		}
+		u->n_begun = 0;
+	}
+	return used;
+}
+
+void utf8_feed(struct utf8_stream *u, const char *s, size_t n)
+{
+	size_t at = complete(u, s, n), good;
+
+	if (u->is_bad || at == n)
+		return;
+	good = at + utf8_bad(s + at, n - at);
+	if (good == n)
+		return;
+	u->is_bad = !is_begun(s + good, n - good);
+	if (!u->is_bad)
+		memcpy(u->begun, s + good, u->n_begun = n - good);
+}
+
+bool utf8_is_text(const struct utf8_stream *u)
+{
+	return !u->is_bad && u->n_begun == 0;
+}
+
 /* Characters that are well formed and yet must not reach a terminal as they are. */
 static int is_unsafe(unsigned cp)
 {
@@ -110,18 +160,6 @@ void escape_human(struct buf *out, const char *s, size_t n)
 	}
 }
 
-/* Whether the n bytes at s are the beginning of a character of more. */
-static int is_begun(const char *str, size_t n)
-{
-	const unsigned char *s = (const unsigned char *)str;
-	size_t len = s[0] < 0xc2 || s[0] > 0xf4 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-	for (size_t i = 1; i < n && i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n < len;
-}
-
 size_t escape_output(struct buf *out, const char *s, size_t n)
 {
 	size_t i = 0, len;
@@ -158,14 +196,13 @@ static const char json_escape[256] = {
 	['"'] = '"', ['\\'] = '\\',
 };
 
-void escape_json(struct buf *out, const char *s, size_t n)
+void escape_json_part(struct buf *out, const char *s, size_t n)
 {
 	static const char hex[] = "0123456789abcdef";
 	char *p;
 
-	buf_reserve(out, 6 * n + 2);
+	buf_reserve(out, 6 * n);
 	p = out->p + out->len;
-	*p++ = '"';
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)s[i];
 		char e = json_escape[c];
@@ -183,6 +220,13 @@ void escape_json(struct buf *out, const char *s, size_t n)
 			p += 4;
 		}
 	}
-	*p++ = '"';
 	out->len = (size_t)(p - out->p);
+}
+
+void escape_json(struct buf *out, const char *s, size_t n)
+{
+	buf_reserve(out, n + 2);
+	buf_putc(out, '"');
+	escape_json_part(out, s, n);
+	buf_putc(out, '"');
 }

@@ -8,6 +8,7 @@
 #ifndef ESCAPE_H
 #define ESCAPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "buf.h"
@@ -24,7 +25,19 @@ size_t utf8_len(const char *s, size_t n, unsigned *ret_cp);
 /* utf8_bad - offset of the first byte of s that is not well-formed UTF-8; n if all is well. Fast on ASCII. */
 size_t utf8_bad(const char *s, size_t n);
 
+/* The same of bytes that come in pieces, which may cut characters. {0} at first. */
+struct utf8_stream {
+	char begun[4];
+	size_t n_begun;                 /* bytes of a character whose rest has yet to come; at most 3 */
+	bool is_bad;
+};
+void utf8_feed(struct utf8_stream *u, const char *s, size_t n);
+/* Whether all that came is well formed, and nothing is left begun. */
+bool utf8_is_text(const struct utf8_stream *u);
+
 /* escape_json - s as a JSON string with its quotes. s is UTF-8. Fast: a table look-up a byte, runs are copied. */
 void escape_json(struct buf *out, const char *s, size_t n);
+/* The same without the quotes: of a longer string. */
+void escape_json_part(struct buf *out, const char *s, size_t n);
 
 #endif

@@ -190,7 +190,7 @@ static const struct opt map_opts[] = {
 	FLAG("ungroup", 0, map.ungroup, "commands write to standard output themselves"),
 	TEXT("out", 0, map.out, "FORM", "raw (default), tag, nul or jsonl"),
 	TEXT("stderr", 0, map.err, "HOW", "standard error: pass (default), merge, drop, or field of jsonl"),
-	TEXT("results", 0, map.results, "DIR", "each result in DIR/SEQ/stdout and DIR/SEQ/status, too"),
+	TEXT("results", 0, map.results, "DIR", "each result in DIR/SEQ/stdout, stderr and status, too"),
 	SIZE("buffer-bytes", 0, map.buffer_bytes, 64 << 10, INT64_MAX, "SIZE", "output held in memory; default: 64M"),
 	SIZE("spool-bytes", 0, map.spool_bytes, 0, INT64_MAX, "SIZE", "output held in a file beyond that; default: 1G"),
 	SIZE("output-max", 0, map.output_max, 1, INT64_MAX, "SIZE", "a command that writes more fails; default: the size of the spool"),

@@ -48,6 +48,7 @@ void chunks_init(struct chunks *c)
 {
 	STAILQ_INIT(&c->head);
 	c->bytes = 0;
+	c->text = (struct utf8_stream){ 0 };
 }
 
 /* ---- in ---- */
@@ -106,6 +107,8 @@ static int add_spooled(struct chunk_store *s, struct chunks *c, size_t len)
 /* The first n bytes of scratch into the queue. */
 static int add_scratch(struct chunk_store *s, struct chunks *c, size_t n, enum chunk_excess excess, bool *ret_spool)
 {
+	if (s->looks_for_text)
+		utf8_feed(&c->text, s->scratch, n);
 	*ret_spool = !memory_has_room(s) && (excess == EXCESS_SPOOL || spool_has_room(s));
 	if (*ret_spool)
 		return add_spooled(s, c, n);
@@ -221,4 +224,5 @@ void chunks_drop(struct chunk_store *s, struct chunks *c)
 {
 	while (!STAILQ_EMPTY(&c->head))
 		chunk_free(s, c, STAILQ_FIRST(&c->head));
+	c->text = (struct utf8_stream){ 0 };
 }

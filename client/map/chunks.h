@@ -15,6 +15,8 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "escape.h"
+
 #define CHUNK_MAX ((size_t)65536)       /* of one read of a pipe */
 
 struct chunk_store {
@@ -25,12 +27,14 @@ struct chunk_store {
 	uint64_t memory_peak;           /* the highest in_memory ever */
 	uint64_t spooled;               /* bytes that ever went there */
 	char *scratch;                  /* CHUNK_MAX bytes */
+	bool looks_for_text;            /* whether a queue is told to be text (chunks.text) */
 };
 
 struct chunk;
 struct chunks {                         /* {0} is no queue: chunks_init */
 	STAILQ_HEAD(, chunk) head;
 	uint64_t bytes;
+	struct utf8_stream text;        /* of all that came in since it was empty at first, or dropped */
 };
 
 void chunk_store_init(struct chunk_store *s, uint64_t memory_max, uint64_t spool_max, const char *dir);

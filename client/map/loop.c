@@ -224,7 +224,8 @@ static int loop_init(struct map_loop *l, const struct map_settings *set)
 {
 	*l = (struct map_loop){ .set = set, .keeps = set->log || (set->name && !set->local), .null_fd = -1, .stdout_fd = -1, .base = event_base_new(), .sink = { .fd = -1, .epoll = -1 } };
 	chunk_store_init(&l->store, set->buffer_bytes, set->spool_bytes, set->spool_dir);
-	l->sink.results = (struct results){ .dir = -1, .item = -1, .out = -1 };
+	l->store.looks_for_text = set->out == OUT_JSONL;
+	l->sink.results = (struct results)RESULTS_NONE;
 	l->sink.loop = l;
 	l->stage = xcalloc(set->n_stages, sizeof(*l->stage));
 	environment_init(l);

@@ -232,14 +232,20 @@ static void hear_begin(struct remote *r, const json_t *p)
 	remote_began(r, json_object_get(p, "in_hand"));
 }
 
+/* `jobctl map stop`: as SIGTERM to us. */
 static void hear_stop(struct remote *r, const char *how)
 {
 	struct map_loop *l = r->stage->loop;
-	bool drains = strcmp(how, "drain") == 0;
 
-	if (!drains && l->exit_status == 0)
-		complain(CTL_JOB_FAILED, "stopped by `jobctl map stop`");
-	loop_stop(l, drains ? JTI_DRAINS : JTI_STOPPED, drains ? 0 : CTL_JOB_FAILED);
+	if (strcmp(how, "drain") == 0) {
+		loop_stop(l, JTI_DRAINS, 0);
+		return;
+	}
+	if (l->exit_status == 0 && l->signal == 0) {
+		mention("stopped by `jobctl map stop`");
+		l->signal = SIGTERM;
+	}
+	loop_stop(l, JTI_STOPPED, 0);
 }
 
 static void hear_done(struct remote *r)

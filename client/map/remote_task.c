@@ -2,8 +2,8 @@
 /* What a stage asks of tasks that are in the daemon: to begin, to end, and what they have written as it can leave. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "map/errors.h"
 #include "map/loop.h"
 #include "map/remote.h"
 
@@ -12,34 +12,6 @@
 #define GATHER_BYTES UINT64_C(1048576)          /* and of one that is wanted whole */
 
 /* ---- reading ---- */
-
-static void to_stderr(const char *data, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(STDERR_FILENO, data, n);
-
-		if (done < 0 && errno != EINTR)
-			return;                 /* nobody can be told */
-		if (done > 0) {
-			data += done;
-			n -= (size_t)done;
-		}
-	}
-}
-
-/* What it wrote to standard error leaves with what it wrote to standard output. */
-static void pass_errors(struct task *t)
-{
-	struct map_loop *l = t->stage->loop;
-	ssize_t n;
-
-	if (l->set->err != STDERR_PASS)
-		return;
-	while ((n = chunks_take(&l->store, &t->err, l->store.scratch, CHUNK_MAX)) > 0)
-		to_stderr(l->store.scratch, (size_t)n);
-	if (n < 0)
-		loop_io_failed(l, "the spool", l->set->spool_dir);
-}
 
 static void read_stream(struct remote *r, struct task *t, const char *name, struct task_stream *s, uint64_t waiting, uint64_t max)
 {
@@ -107,7 +79,7 @@ static void read_on(struct stage *s)
 		read_all(r);
 	watch_head(r, head);
 	if (head)
-		pass_errors(head);
+		errors_pass(head);
 	if (head && (head->state == TASK_READS || (head->state == TASK_RUNS && r->live)))
 		read_task(r, head, stage_can_stream(head));
 	gather(r);
@@ -167,7 +139,7 @@ static void leave(struct task *t)
 {
 	struct remote *r = t->stage->remote;
 
-	pass_errors(t);
+	errors_pass(t);
 	if (r->state != REMOTE_ON)
 		return;                         /* remote_began tells it */
 	if (t->there.tag)

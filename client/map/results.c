@@ -16,7 +16,7 @@
 
 int results_init(struct results *r, const char *dir)
 {
-	*r = (struct results){ .dir = -1, .item = -1, .out = -1 };
+	*r = (struct results)RESULTS_NONE;
 	if (!dir)
 		return 0;
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST)
@@ -27,11 +27,14 @@ int results_init(struct results *r, const char *dir)
 
 static void close_item(struct results *r)
 {
-	if (r->out >= 0)
-		close(r->out);
+	for (int i = 0; i < RESULTS_STREAMS; i++) {
+		if (r->stream[i] >= 0)
+			close(r->stream[i]);
+		r->stream[i] = -1;
+	}
 	if (r->item >= 0)
 		close(r->item);
-	r->out = r->item = -1;
+	r->item = -1;
 	r->seq = 0;
 }
 
@@ -42,22 +45,36 @@ void results_done(struct results *r)
 		close(r->dir);
 }
 
-static void open_item(struct results *r, uint64_t seq)
+/* Lines of several items may alternate: only the first time what an earlier map has left goes. */
+static void open_streams(struct results *r, struct task *t)
+{
+	static const char *const names[RESULTS_STREAMS] = { [RESULTS_OUT] = "stdout", [RESULTS_ERR] = "stderr" };
+	enum map_stderr err = t->stage->loop->set->err;
+	int n = err == STDERR_PASS || err == STDERR_FIELD ? RESULTS_STREAMS : RESULTS_ERR;
+
+	for (int i = 0; i < n && r->item >= 0; i++) {
+		r->stream[i] = openat(r->item, names[i], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (t->has_folder ? 0 : O_TRUNC), 0666);
+		if (r->stream[i] < 0)
+			r->error = errno;
+	}
+	t->has_folder = true;
+}
+
+static void open_item(struct results *r, struct task *t)
 {
 	char name[24];
 
-	if (r->seq == seq)
+	if (r->seq == t->seq)
 		return;
 	close_item(r);
-	r->seq = seq;
-	snprintf(name, sizeof(name), "%" PRIu64, seq);
+	r->seq = t->seq;
+	snprintf(name, sizeof(name), "%" PRIu64, t->seq);
 	if (mkdirat(r->dir, name, 0777) < 0 && errno != EEXIST)
 		r->error = errno;
 	r->item = openat(r->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (r->item >= 0)
-		r->out = openat(r->item, "stdout", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (r->out < 0)
+	if (r->item < 0)
 		r->error = errno;
+	open_streams(r, t);
 }
 
 static void write_all(struct results *r, int fd, const char *data, size_t n)
@@ -74,12 +91,12 @@ static void write_all(struct results *r, int fd, const char *data, size_t n)
 	}
 }
 
-void results_write(struct results *r, const struct task *t, const char *data, size_t n)
+void results_write(struct results *r, struct task *t, enum results_stream which, const char *data, size_t n)
 {
 	if (r->dir < 0)
 		return;
-	open_item(r, t->seq);
-	write_all(r, r->out, data, n);
+	open_item(r, t);
+	write_all(r, r->stream[which], data, n);
 }
 
 static void write_file(struct results *r, const char *name, const char *data, size_t n)
@@ -94,13 +111,13 @@ static void write_file(struct results *r, const char *name, const char *data, si
 	close(fd);
 }
 
-int results_end(struct results *r, const struct task *t)
+int results_end(struct results *r, struct task *t)
 {
 	struct buf status = { 0 };
 
 	if (r->dir < 0)
 		return 0;
-	open_item(r, t->seq);
+	open_item(r, t);
 	buf_puts(&status, "{\"status\":");
 	jsonl_status(&status, t);
 	buf_puts(&status, "}\n");

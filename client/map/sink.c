@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "map/errors.h"
 #include "map/jsonl.h"
 #include "map/loop.h"
 #include "map/remote.h"
@@ -202,7 +203,7 @@ static bool take_chunk(struct sink *s, struct task *t, bool by_lines)
 		loop_io_failed(s->loop, "the spool", s->loop->set->spool_dir);
 	if (n <= 0)
 		return false;
-	results_write(&s->results, t, data, (size_t)n);
+	results_write(&s->results, t, RESULTS_OUT, data, (size_t)n);
 	if (by_lines)
 		add_lines(s, t, data, (size_t)n);
 	else
@@ -210,18 +211,28 @@ static bool take_chunk(struct sink *s, struct task *t, bool by_lines)
 	return true;
 }
 
-static void take_end(struct sink *s, struct task *t)
+/* 1: not yet, there is more of it. */
+static int add_last(struct sink *s, struct task *t)
 {
-	s->ends = true;
-	if (t->silent)
-		return;
+	int rc = 0;
+
 	if (s->loop->set->out == OUT_JSONL) {
-		if (jsonl_add(&s->pending, s->loop, t, &s->results) < 0)
-			loop_io_failed(s->loop, "the spool", s->loop->set->spool_dir);
+		rc = jsonl_add(&s->jsonl, &s->pending, s->loop, t);
 	} else {
 		add(s, t, t->line.p, t->line.len);
 		add_end(s);
 	}
+	if (rc < 0)
+		loop_io_failed(s->loop, "the spool", s->loop->set->spool_dir);
+	return rc;
+}
+
+static void take_end(struct sink *s, struct task *t)
+{
+	s->ends = t->silent || add_last(s, t) <= 0;
+	if (t->silent || !s->ends)
+		return;
+	errors_pass(t);
 	if (results_end(&s->results, t) < 0)
 		loop_io_failed(s->loop, "the folder of results", s->loop->set->results_dir);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "buf.h"
+#include "map/jsonl.h"
 #include "map/results.h"
 #include "map/settings.h"
 
@@ -30,6 +31,7 @@ struct sink {
 	struct task *current;           /* bytes of it are under way */
 	bool ends, waits, gone;         /* ends: with what is pending it is all there */
 	bool in_line;                   /* --out tag: a line has begun */
+	struct jsonl jsonl;
 	struct results results;
 };
 

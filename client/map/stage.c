@@ -401,7 +401,7 @@ static void admit(struct stage *s, struct jt_item item)
 	t->place = place;
 	t->attempt = 0;
 	t->item = &s->window.place[place].r.item;
-	t->recorded = t->silent = false;
+	t->recorded = t->silent = t->has_folder = false;
 	t->there = (struct task_there){ 0 };
 	if (s->remote && remote_meet(s->remote, t) < 0)
 		loop_io_failed(s->loop, "the file of keys", NULL);

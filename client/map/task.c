@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "map/child.h"
+#include "map/errors.h"
 #include "map/loop.h"
 
 #define AFTER_KILL_NS INT64_C(500000000)        /* until the pipes are closed that somebody beyond the group holds */
@@ -277,16 +278,16 @@ static int plumb(const struct task *t, struct plumbing *p)
 		return -1;
 	if ((set->grouping != GROUP_NOT || !t->stage->last) && child_plumbing(p->out) < 0)
 		return -1;
-	return set->err == STDERR_FIELD ? child_plumbing(p->err) : 0;
+	return errors_are_ours(t->stage) ? child_plumbing(p->err) : 0;
 }
 
 static struct child_plan plan_of(const struct task *t, const struct plumbing *p, char **argv)
 {
 	const struct map_loop *l = t->stage->loop;
 	int out = p->out[1] >= 0 ? p->out[1] : l->stdout_fd;
-	const int err[] = { [STDERR_PASS] = STDERR_FILENO, [STDERR_MERGE] = out, [STDERR_DROP] = l->null_fd, [STDERR_FIELD] = p->err[1] };
+	const int err[] = { [STDERR_PASS] = STDERR_FILENO, [STDERR_MERGE] = out, [STDERR_DROP] = l->null_fd, [STDERR_FIELD] = -1 };
 
-	return (struct child_plan){ argv, l->envp, p->in, out, err[l->set->err], &l->mask };
+	return (struct child_plan){ argv, l->envp, p->in, out, p->err[1] >= 0 ? p->err[1] : err[l->set->err], &l->mask };
 }
 
 static struct event *watch(struct task *t, int fd, event_callback_fn fn)
@@ -339,6 +340,10 @@ static int start(struct task *t)
 
 static void read_on_all(struct stage *s)
 {
+	struct task *head = s->last && errors_are_ours(s) ? stage_head(s) : NULL;
+
+	if (head)
+		errors_pass(head);
 	for (uint32_t i = 0; s->n_paused > 0 && i < s->window.size; i++)
 		if (s->task[i].paused && stage_may_read(&s->task[i]))
 			read_on(&s->task[i]);

@@ -55,6 +55,7 @@ struct task {
 	struct buf line;                /* --line-buffer: begins a line */
 	unsigned char key[16];          /* of its result in the log, or in the daemon */
 	bool exited, paused, killed;
+	bool has_folder;                /* of --results, begun */
 	bool recorded, silent;          /* recorded: its result is there already; silent: and was delivered by an earlier map */
 	int earlier;                    /* the status of those of its parts that have run already */
 	int status, why;                /* why: it was told to end for that, a TASK_ status; 0: it was not */

@@ -84,6 +84,26 @@ START_TEST(the_first_bad_byte_is_found_wherever_it_stands)
 }
 END_TEST
 
+START_TEST(text_that_comes_in_pieces_is_judged_as_a_whole)
+{
+	static const struct { const char *text; bool is_text; } of[] = {
+		{ "a\u00e9\u20ac\U0001f600z", true }, { "", true }, { "a\xc3", false }, { "\xe2\x82", false }, { "\xe2\x28\xa1", false },
+		{ "\xed\xa0\x80", false }, { "\xf0\x80\x80\x80", false }, { "\x80z", false }, { "\xc3\xc3\xa9", false },
+	};
+
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++)
+		for (size_t len = strlen(of[i].text), a = 0; a <= len; a++)
+			for (size_t b = a; b <= len; b++) {
+				struct utf8_stream u = { 0 };
+
+				utf8_feed(&u, of[i].text, a);
+				utf8_feed(&u, of[i].text + a, b - a);
+				utf8_feed(&u, of[i].text + b, len - b);
+				ck_assert_int_eq(utf8_is_text(&u), of[i].is_text);
+			}
+}
+END_TEST
+
 START_TEST(json_text_reads_back_as_it_was)
 {
 	for (int c = 1; c < 128; c++) {
@@ -253,7 +273,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		no_single_byte_reaches_the_terminal_but_printable_ascii, what_turns_or_hides_text_is_shown_as_a_number,
-		what_is_not_utf8_is_shown_byte_by_byte, the_first_bad_byte_is_found_wherever_it_stands, json_text_reads_back_as_it_was,
+		what_is_not_utf8_is_shown_byte_by_byte, the_first_bad_byte_is_found_wherever_it_stands,
+		text_that_comes_in_pieces_is_judged_as_a_whole, json_text_reads_back_as_it_was,
 		times_are_read_with_their_zone, durations_are_short, progress_tells_rate_and_eta_once_something_has_ended,
 		a_tree_shows_gaps_and_closes_its_branches, tree_order_keeps_a_directory_together, a_jobs_end_becomes_an_exit_status,
 		an_end_is_told_in_words, an_event_is_one_line_whatever_the_path_holds, NULL

@@ -3,6 +3,7 @@
 
 test_map_local.py and test_map.py say where these run.
 """
+import base64
 import json
 import os
 import shutil
@@ -203,6 +204,52 @@ class Forms(Map):
             self.assertEqual("b\n", f.read())
         with open(os.path.join(self.folder, "r", "2", "status"), encoding="ascii") as f:
             self.assertEqual({"status": 3}, json.load(f))
+
+    def kept(self, seq, name):
+        with open(os.path.join(self.folder, "r", str(seq), name), encoding="utf-8") as f:
+            return f.read()
+
+    def test_results_folder_has_standard_error_too(self):
+        script = "echo o$1; echo e$1 >&2"
+        done = self.run_map("--results", "r", "--shell", script, text=seq(3))
+        self.assertEqual(["e1", "e2", "e3"], sorted(done.stderr.decode().split()))
+        self.assertEqual([("o%d\n" % i, "e%d\n" % i) for i in (1, 2, 3)], [(self.kept(i, "stdout"), self.kept(i, "stderr")) for i in (1, 2, 3)])
+        self.lines("--results", "r", "--out", "jsonl", "--stderr", "field", "--shell", script, text="x\n")
+        self.assertEqual(("ox\n", "ex\n"), (self.kept(1, "stdout"), self.kept(1, "stderr")))
+        shutil.rmtree(os.path.join(self.folder, "r"))
+        self.lines("--results", "r", "--stderr", "merge", "--shell", script, text="1\n")
+        self.assertEqual(("o1\ne1\n", ["status", "stdout"]), (self.kept(1, "stdout"), sorted(os.listdir(os.path.join(self.folder, "r", "1")))))
+
+    def test_results_of_commands_whose_lines_alternate_are_whole(self):
+        turn = {i: self.fifo("turn%d" % i) for i in (1, 2)}
+        p = self.start_map("-u", "-j2", "--line-buffer", "--results", "r", "--shell", "for i in a b; do read x <turn$1; echo $1$i; done")
+        p.stdin.write(seq(2).encode())
+        p.stdin.close()
+        for i, line in ((1, b"1a\n"), (2, b"2a\n"), (1, b"1b\n"), (2, b"2b\n")):
+            turn[i].give("go\n")
+            self.assertEqual(line, p.stdout.readline())
+        self.assertEqual(0, p.wait())
+        self.assertEqual(["1a\n1b\n", "2a\n2b\n"], [self.kept(i, "stdout") for i in (1, 2)])
+
+    def test_jsonl_of_long_outputs(self):
+        """Pieces of 64 KiB cut characters, and groups of base64; one bad byte at the end decides on all of it."""
+        text = ("a\u20ac\U0001f600\\\"\n" * 20000).encode()
+        for name, data in (("text", text), ("bytes", text + b"\xff"), ("cut", text + b"\xe2\x82")):
+            with open(os.path.join(self.folder, name), "wb") as f:
+                f.write(data)
+        done = self.run_map("-j3", "--buffer-bytes", "64K", "--out", "jsonl", "--stderr", "field", "--shell", "cat $1; cat $1 >&2", text="text\nbytes\ncut\n")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([text.decode()] * 2, [rows[0]["stdout"], rows[0]["stderr"]])
+        self.assertEqual([text + b"\xff"] * 2, [base64.b64decode(rows[1][name + "_base64"]) for name in ("stdout", "stderr")])
+        self.assertEqual(text + b"\xe2\x82", base64.b64decode(rows[2]["stdout_base64"]))
+
+    def test_jsonl_of_an_output_that_is_larger_than_the_memory(self):
+        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+            return
+        size = 192 << 20
+        done = subprocess.run(["bash", "-c", '(ulimit -v 150000; exec "$@" --buffer-bytes 1M --out jsonl --shell "head -c $0 /dev/zero | tr \'\\0\' x") | wc -c',
+                               str(size), kit.JOBCTL, "map", *self.mode], input=b"1\n", capture_output=True, env=self.env, timeout=kit.PATIENCE)
+        self.assertGreater(int(done.stdout), size, done.stderr)
 
     def test_standard_error_is_merged_or_dropped(self):
         self.assertEqual(["o", "e"], self.lines("--stderr", "merge", "--shell", "echo o; echo e >&2", text="1\n"))

@@ -212,7 +212,7 @@ class Control(Through, cases.Map, unittest.TestCase):
         p = self.start_blocked("--name", "stopped")
         self.assertEqual(0, self.jobctl("stop", "stopped").returncode)
         self.assertEqual(b"", p.stdout.read())
-        self.assertEqual(1, p.wait())
+        self.assertEqual(-signal.SIGTERM, p.wait())
         self.assertIn(b"jobctl map stop", p.stderr.read())
 
     def test_drain_lets_what_was_admitted_end(self):
