@@ -8,10 +8,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define GAP_NAME "user.jobd.gap"        /* "AT END", in decimal */
+#define GAP_NAME "user.jobd.gap"        /* "AT END", in decimal; of one that is settled "AT END settled" */
+#define SETTLED " settled"
 #define BLOCK 4096
 
 static int64_t to_block(int64_t n)
@@ -25,7 +27,7 @@ static int64_t head_of(uint64_t max)
 }
 
 /* Who may write to the file may write there, too: nothing is believed but what a gap can be. */
-static bool parse(const char *text, struct gap *ret)
+static bool parse(const char *text, struct gap *ret, bool *ret_settled)
 {
 	char *end;
 	long long at, to;
@@ -35,14 +37,15 @@ static bool parse(const char *text, struct gap *ret)
 	if (errno || *end != ' ' || at < 0)
 		return false;
 	to = strtoll(end + 1, &end, 10);
-	if (errno || *end || to <= at)
+	*ret_settled = !strcmp(end, SETTLED);
+	if (errno || (*end && !*ret_settled) || to <= at)
 		return false;
 	*ret = (struct gap){.at = at, .end = to};
 	return true;
 }
 
 /* As it is written down; it may reach beyond the end of a file that was cut short. */
-static struct gap read_raw(int fd)
+static struct gap read_raw(int fd, bool *ret_settled)
 {
 	char text[64];
 	struct gap g = {0};
@@ -51,24 +54,25 @@ static struct gap read_raw(int fd)
 	if (n <= 0)
 		return g;
 	text[n] = '\0';
-	if (!parse(text, &g))
+	if (!parse(text, &g, ret_settled))
 		return (struct gap){0};
 	return g;
 }
 
 struct gap gap_read(int fd, int64_t size)
 {
-	struct gap g = read_raw(fd);
+	bool settled;
+	struct gap g = read_raw(fd, &settled);
 
 	if (g.end > size)
 		g.end = size;
 	return g.at < g.end ? g : (struct gap){0};
 }
 
-static int write_down(int fd, const struct gap *g, int flag)
+static int write_down(int fd, const struct gap *g, const char *suffix, int flag)
 {
 	char text[64];
-	int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64, g->at, g->end);
+	int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 "%s", g->at, g->end, suffix);
 
 	if (n < 0 || (size_t)n >= sizeof(text)) {
 		errno = EOVERFLOW;
@@ -93,9 +97,15 @@ static int64_t still_out(int fd, const struct gap *old, int64_t size)
 
 int gap_widen(int fd, uint64_t max, int64_t size, enum gap_edge edge)
 {
-	struct gap old = read_raw(fd), g = {.at = head_of(max)};
-	int64_t kept_end = old.at < old.end ? still_out(fd, &old, size) : 0;
+	bool settled = false;
+	struct gap old = read_raw(fd, &settled), g = {.at = head_of(max)};
+	int64_t kept_end;
 
+	if (settled) {
+		errno = EEXIST;
+		return -1;
+	}
+	kept_end = old.at < old.end ? still_out(fd, &old, size) : 0;
 	if (size > (int64_t)max)
 		g.end = size - ((int64_t)max - g.at);
 	if (edge == GAP_AT_BLOCK)
@@ -104,17 +114,17 @@ int gap_widen(int fd, uint64_t max, int64_t size, enum gap_edge edge)
 		g.end = kept_end;
 	if (g.end <= g.at)
 		return old.at < old.end ? fremovexattr(fd, GAP_NAME) : 0;
-	if ((g.at != old.at || g.end != old.end) && write_down(fd, &g, old.at < old.end ? XATTR_REPLACE : XATTR_CREATE) < 0)
+	if ((g.at != old.at || g.end != old.end) && write_down(fd, &g, "", old.at < old.end ? XATTR_REPLACE : XATTR_CREATE) < 0)
 		return -1;
 	return gap_punch(fd, &g);
 }
 
 struct gap gap_settle(int fd, uint64_t max, int64_t size)
 {
-	struct gap g = {.at = head_of(max)};
+	struct gap old = gap_read(fd, size), g = {.at = head_of(max)};
 
+	if (size <= (int64_t)max || (old.at < old.end && gap_kept(&old, size) <= (int64_t)max + BLOCK))
+		return old;
 	g.end = size - ((int64_t)max - g.at);
-	if (size <= (int64_t)max || write_down(fd, &g, XATTR_CREATE) < 0)
-		return gap_read(fd, size);
-	return g;
+	return write_down(fd, &g, SETTLED, 0) < 0 ? old : g;
 }

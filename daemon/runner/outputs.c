@@ -38,6 +38,7 @@ struct output_file {
 	bool growing;
 	bool cutting;                   /* a cutter has it: it is not looked at */
 	bool settled;                   /* the last cut has been begun */
+	bool barred;                    /* somebody else wrote down a gap */
 	TAILQ_ENTRY(output_file) growing_link;
 	LIST_ENTRY(output_file) wd_link;
 };
@@ -342,7 +343,10 @@ static struct cutter *idle_cutter(struct outputs *o)
 	return o->n_cutters < CUTTERS_MAX ? new_cutter(o) : NULL;
 }
 
-/* What may pass (no space for the record of it) is tried again, until the output is twice what it may be. */
+/*
+ * What may pass (no space for the record of it) is tried again, until the output is twice what it may be. Who finds a settled gap hears of the
+ * job's end next; who finds one again has a job that wrote it down itself.
+ */
 static void has_cut(struct outputs *o, struct cutter *c)
 {
 	struct output_file *f = c->file;
@@ -351,8 +355,8 @@ static void has_cut(struct outputs *o, struct cutter *c)
 	c->file = NULL;
 	f->cutting = false;
 	f->blocks = c->blocks;
-	if (err == EEXIST)
-		forget_file(o, f);
+	if (err == EEXIST && !f->barred)
+		f->barred = true;
 	else if (err && (err == EOPNOTSUPP || err == ENOSYS || f->size / 2 > (int64_t)f->of->max))
 		tell_stuck(o, f, err);
 }

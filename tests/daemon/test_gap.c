@@ -119,10 +119,9 @@ START_TEST(the_end_leaves_one_that_is_there)
 {
 	struct gap g;
 
-	grow_to(2 * MAX);
+	grow_to(2 * MAX + 5);
 	ck_assert_int_eq(widen(), 0);
-	grow_to(3 * MAX);
-	g = gap_settle(fd, MAX, 3 * MAX);
+	g = gap_settle(fd, MAX, 2 * MAX + 5);
 	ck_assert_int_eq(g.end, MAX + HEAD);
 	expect_gap(HEAD, MAX + HEAD);
 }
@@ -135,6 +134,48 @@ START_TEST(one_that_the_end_has_made_is_not_widened_by_who_saw_none)
 	ck_assert_int_eq(fsetxattr(fd, "user.jobd.gap", "x", 1, XATTR_REPLACE), 0);    /* as if it had not been there when it was read */
 	ck_assert_int_eq(widen(), -1);
 	ck_assert_int_eq(errno, EEXIST);
+}
+END_TEST
+
+/* The runner learns of the growth when the job has ended already. */
+START_TEST(one_that_the_end_has_made_stays_for_who_comes_late)
+{
+	static const int64_t too_much[] = { 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK };
+
+	for (size_t i = 0; i < sizeof(too_much) / sizeof(*too_much); i++) {
+		int64_t size = MAX + too_much[i];
+		struct gap g;
+
+		ck_assert_int_eq(ftruncate(fd, 0), 0);
+		ck_assert_int_le(fremovexattr(fd, "user.jobd.gap"), 0);
+		grow_to(size);
+		g = gap_settle(fd, MAX, size);
+		if (widen() < 0)
+			ck_assert_int_eq(errno, EEXIST);
+		ck_assert_int_eq(gap_punch(fd, &g), 0);
+		expect_gap(HEAD, HEAD + too_much[i]);
+	}
+}
+END_TEST
+
+/* It is the job's file: it may write there what it likes. */
+START_TEST(one_that_the_job_made_up_keeps_no_more_than_its_own)
+{
+	static const char *const made_up[] = { "x", "", "0 1", "0 1 settled", "40000 50000", "9 8", "7 settled", "0 9223372036854775807 settled" };
+
+	for (size_t i = 0; i < sizeof(made_up) / sizeof(*made_up); i++) {
+		struct gap g;
+
+		ck_assert_int_eq(ftruncate(fd, 0), 0);
+		grow_to(3 * MAX);
+		ck_assert_int_eq(fsetxattr(fd, "user.jobd.gap", made_up[i], strlen(made_up[i]), 0), 0);
+		g = gap_settle(fd, MAX, 3 * MAX);
+		ck_assert_int_le(gap_kept(&g, 3 * MAX), MAX);
+		if (g.end == 3 * MAX)           /* it gave up all of it */
+			continue;
+		ck_assert_int_eq(gap_punch(fd, &g), 0);
+		expect_gap(HEAD, 2 * MAX + HEAD);
+	}
 }
 END_TEST
 
@@ -203,6 +244,8 @@ int main(void)
 	tcase_add_test(tc, the_end_makes_one_to_the_byte);
 	tcase_add_test(tc, the_end_leaves_one_that_is_there);
 	tcase_add_test(tc, one_that_the_end_has_made_is_not_widened_by_who_saw_none);
+	tcase_add_test(tc, one_that_the_end_has_made_stays_for_who_comes_late);
+	tcase_add_test(tc, one_that_the_job_made_up_keeps_no_more_than_its_own);
 	tcase_add_test(tc, an_output_that_begins_anew_has_none);
 	tcase_add_test(tc, what_was_written_anew_is_not_taken_for_what_was_left_out);
 	tcase_add_test(tc, a_gap_that_was_cut_short_ends_with_the_file);

@@ -146,6 +146,18 @@ class Output(Writer):
         self.assertEqual(got.gaps, [(HEAD, 1)])
         self.assertEqual(got.all(), self.pattern[:HEAD] + self.pattern[HEAD + 1:MAX + 1])
 
+    def test_a_job_that_makes_up_its_own_gap_is_held_to_the_cap_all_the_same(self):
+        """Where what is left out is written down the job can write, too."""
+        for made_up in ("x", "0 1", "0 1 settled"):
+            script = ("import os,sys; os.setxattr(1, 'user.jobd.gap', sys.argv[2].encode()); b=open(sys.argv[1],'rb').read()\n"
+                      "f=open(1,'wb',0,closefd=False)\nfor _ in range(2000): f.write(b)")
+            run = self.submit({"j": {"argv": [sys.executable, "-c", script, self.pattern_file, made_up]}})
+            self.wait(run)
+            attempt = self.call("Get", run=run, path="j")["attempts"][-1]
+            self.assertLessEqual(attempt["out_bytes"] - (attempt["out_dropped"] or 0), MAX + 4096, made_up)
+            self.assertLessEqual(len(self.read(run, "j").all()), MAX + 4096, made_up)
+            self.call("Remove", run=run)
+
     def test_nothing_written_leaves_nothing(self):
         run, attempt = self.ran("true")
         self.assertEqual((attempt["out_bytes"], attempt["out_dropped"], self.files()), (0, None, []))
