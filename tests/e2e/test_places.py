@@ -59,8 +59,8 @@ class Planted(unittest.TestCase):
         env = dict(os.environ, JOBD_RUNNER=kit.RUNNER, JOBD_CONFIG=os.path.join(self.folder, "conf"))
         with open(env["JOBD_CONFIG"], "w", encoding="ascii") as f:
             f.write("socket_mode = 0666\nlog_level = error\n")
-        log = os.path.join(self.folder, "log")          # not a pipe: a runner that has just been started still has it for a while
-        with open(log, "w", encoding="utf-8") as err, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=err, env=env, text=True) as process:
+        fd, log = tempfile.mkstemp(dir=self.folder)     # not a pipe, and one for each: a runner that has just been started still has it for a while
+        with open(fd, "w", encoding="utf-8") as err, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=err, env=env, text=True) as process:
             watch = threading.Timer(kit.PATIENCE / 6, process.kill)
             watch.start()
             ready = process.stdout.readline() == "ready\n"

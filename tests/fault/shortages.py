@@ -4,6 +4,7 @@
 A shortage may neither end jobd nor keep it from answering, and when it is over jobd goes on by itself: the same process, well again. Memory
 is the exception, for the kernel kills for it.
 """
+import contextlib
 import functools
 import os
 import resource
@@ -162,7 +163,8 @@ class FewDescriptors(Shortage):
 
     def end(self, world, rng):
         for pid, old in self.limited:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+            with contextlib.suppress(ProcessLookupError):       # a runner that could not start so, or found another one there
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
         self.limited = []
 
 
