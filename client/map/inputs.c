@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "buf.h"
 #include "map/child.h"
 #include "status.h"
 #include "talk.h"
+
+#define COUNT_LONGEST ((size_t)1 << 20)         /* a longer record is not held for the sake of a number */
 
 static int open_input(const char *name)
 {
@@ -58,30 +62,79 @@ static int zip(const struct map_settings *m, const struct jt_source *sources, si
 	return complain(CTL_USAGE, "%s", err.text);
 }
 
-int inputs_open(const struct map_settings *m, struct jt_source *ret)
+/* The sources of n descriptors as one; takes them. */
+static int source_of(const struct map_settings *m, const int *fds, size_t n, const struct records_opts *o, struct jt_source *ret)
 {
-	size_t n = m->n_inputs > 1 ? m->n_inputs : 1, opened = 0;
 	struct jt_source *sources = xcalloc(n, sizeof(*sources));
 	int rc = 0;
 
-	for (; opened < n; opened++) {
-		int fd = open_one(m, opened);
-
-		if (fd < 0)
-			break;
-		sources[opened] = records_source(fd, &m->records);
-	}
-	if (opened < n) {
-		while (opened-- > 0)
-			sources[opened].close(sources[opened].arg);
-		rc = CTL_USAGE;
-	} else if (n > 1) {
+	for (size_t i = 0; i < n; i++)
+		sources[i] = records_source(fds[i], o);
+	if (n > 1)
 		rc = zip(m, sources, n, ret);
-	} else {
+	else
 		*ret = sources[0];
+	free(sources);
+	return rc;
+}
+
+static void close_all(const int *fds, size_t n)
+{
+	while (n-- > 0)
+		close(fds[n]);
+}
+
+/* A regular file once more, where it is read from, with an offset of its own. -1: it is none. */
+static int open_again(int fd)
+{
+	struct stat st;
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	char path[32];
+	int again;
+
+	if (at < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDONLY | O_CLOEXEC);
+	if (again >= 0)
+		lseek(again, at, SEEK_SET);
+	return again;
+}
+
+static bool open_for_count(const struct map_settings *m, const int *fds, size_t n, struct jt_source *ret)
+{
+	struct records_opts o = m->records;
+	int *again = xcalloc(n, sizeof(*again));
+	size_t opened = 0;
+	bool can;
+
+	o.longest = COUNT_LONGEST;
+	while (opened < n && (again[opened] = open_again(fds[opened])) >= 0)
+		opened++;
+	can = opened == n && source_of(m, again, n, &o, ret) == 0;
+	if (opened < n)
+		close_all(again, opened);
+	free(again);
+	return can;
+}
+
+int inputs_open(const struct map_settings *m, struct jt_source *ret, struct jt_source *ret_count, bool *ret_can_count)
+{
+	size_t n = m->n_inputs > 1 ? m->n_inputs : 1, opened = 0;
+	int *fds = xcalloc(n, sizeof(*fds)), rc = CTL_USAGE;
+
+	while (opened < n && (fds[opened] = open_one(m, opened)) >= 0)
+		opened++;
+	if (opened == n) {
+		*ret_can_count = m->progress != PROGRESS_NONE && m->total < 0 && open_for_count(m, fds, n, ret_count);
+		rc = source_of(m, fds, n, &m->records, ret);
+		if (rc && *ret_can_count)
+			ret_count->close(ret_count->arg);
+	} else {
+		close_all(fds, opened);
 	}
 	give_up_stdin();
-	free(sources);
+	free(fds);
 	return rc;
 }
 

@@ -229,11 +229,39 @@ static int loop_init(struct map_loop *l, const struct map_settings *set)
 	l->sink.loop = l;
 	l->stage = xcalloc(set->n_stages, sizeof(*l->stage));
 	environment_init(l);
-	if (!l->base || descriptors_init(l) < 0)
+	if (!l->base || event_base_priority_init(l->base, COUNT_PRIORITIES) < 0 || descriptors_init(l) < 0)
 		return complain(CTL_USAGE, "cannot begin: %s", strerror(errno));
 	l->grace_ev = evtimer_new(l->base, on_grace_over, l);
 	l->deadline_ev = evtimer_new(l->base, on_deadline, l);
 	return 0;
+}
+
+static int in_batches(const struct stage_settings *set, struct jt_source *source)
+{
+	struct jt_error err;
+
+	if (!set->batches || jt_batches(source, &set->batch, source, &err) == 0)
+		return 0;
+	return complain(CTL_USAGE, "%s", err.text);
+}
+
+/* What makes batches of the clock cannot be counted. */
+static int open_source(struct map_loop *l, struct jt_source *ret)
+{
+	const struct stage_settings *first = &l->set->stage[0];
+	struct jt_source again;
+	bool can_count;
+	int rc = inputs_open(l->set, ret, &again, &can_count);
+
+	if (rc)
+		return rc;
+	if (can_count && first->batches && first->batch.linger_ns > 0) {
+		again.close(again.arg);
+		can_count = false;
+	}
+	can_count = can_count && in_batches(first, &again) == 0;
+	count_init(&l->count, l->base, can_count ? &again : NULL);
+	return in_batches(first, ret);
 }
 
 static int stages_init(struct map_loop *l)
@@ -241,12 +269,11 @@ static int stages_init(struct map_loop *l)
 	struct jt_source source;
 	int rc = l->set->log ? log_open(l->set, &l->log) : 0;
 
-	rc = rc ? rc : inputs_open(l->set, &source);
+	rc = rc ? rc : open_source(l, &source);
 	for (size_t i = 0; rc == 0 && i < l->set->n_stages; i++) {
-		struct jt_error err;
-
-		if (l->set->stage[i].batches && jt_batches(&source, &l->set->stage[i].batch, &source, &err) < 0)
-			return complain(CTL_USAGE, "%s", err.text);
+		rc = i > 0 ? in_batches(&l->set->stage[i], &source) : 0;
+		if (rc)
+			return rc;
 		rc = stage_init(&l->stage[i], l, &l->set->stage[i], &source);
 		l->stage[i].last = i + 1 == l->set->n_stages;
 		source = stage_as_source(&l->stage[i]);
@@ -269,6 +296,7 @@ static void loop_done(struct map_loop *l)
 		if (l->stage[i].loop)
 			stage_done(&l->stage[i]);
 	sink_done(&l->sink);
+	count_done(&l->count);
 	log_close(l->log);
 	if (l->grace_ev)
 		event_free(l->grace_ev);

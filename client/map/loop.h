@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "map/chunks.h"
+#include "map/count.h"
 #include "map/gate.h"
 #include "map/log.h"
 #include "map/settings.h"
@@ -23,6 +24,7 @@ struct map_loop {
 	struct stage *stage;
 	struct sink sink;
 	struct gate gate;
+	struct count count;
 	struct log *log;                /* NULL: none */
 	bool keeps;                     /* results are kept, by the log or the daemon: nothing leaves before its end */
 	struct event *signal_ev, *deadline_ev, *grace_ev, *progress_ev;

@@ -32,23 +32,29 @@ static void make_room(struct records *r)
 	buf_reserve(&r->in, READ_MAX);
 }
 
+static int ended(struct records *r, int error)
+{
+	r->ended = true;
+	r->error = error;
+	return 0;
+}
+
 /* 0; -EAGAIN: nothing there now; another: the end or an error is noted. */
 static int read_more(struct records *r)
 {
 	struct pollfd p = { .fd = r->fd, .events = POLLIN };
 	ssize_t n;
 
+	if (r->o.longest > 0 && r->in.len - r->at > r->o.longest)
+		return ended(r, -EFBIG);
 	if (poll(&p, 1, 0) == 0)
 		return -EAGAIN;
 	make_room(r);
 	n = read(r->fd, r->in.p + r->in.len, READ_MAX);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
-	if (n <= 0) {
-		r->ended = true;
-		r->error = n < 0 ? -errno : 0;
-		return 0;
-	}
+	if (n <= 0)
+		return ended(r, n < 0 ? -errno : 0);
 	r->in.len += (size_t)n;
 	return 0;
 }

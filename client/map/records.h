@@ -18,6 +18,7 @@ struct records_opts {
 	bool skip_empty;
 	uint64_t skip;                  /* so many records first */
 	uint64_t max;                   /* 0: all */
+	size_t longest;                 /* of a record: beyond that, the error EFBIG; 0: any */
 	size_t block;                   /* > 0: an item is as many whole records as fit, with their terminators */
 };
 

@@ -175,6 +175,7 @@ static void end_as_recorded(struct stage *s, struct task *t)
 		t->state = TASK_CUT_OFF;
 		return;
 	}
+	s->n.known++;
 	count_end(s, t, TASK_ENDED);
 }
 
@@ -200,6 +201,7 @@ static void end(struct stage *s, struct task *t)
 void stage_task_known(struct task *t)
 {
 	slot_free(t->stage, t);
+	t->stage->n.known++;
 	count_end(t->stage, t, t->silent || task_is_whole(t) ? TASK_ENDED : TASK_READS);
 }
 

@@ -22,7 +22,8 @@
 struct map_loop;
 struct remote;
 
-struct stage_counts { uint64_t running, finished, failed, delivered, retried; };
+/* known: of those that finished, what an earlier map had done. */
+struct stage_counts { uint64_t running, finished, failed, delivered, retried, known; };
 
 struct stage {
 	struct map_loop *loop;

@@ -89,6 +89,17 @@ START_TEST(blocks_have_whole_records)
 }
 END_TEST
 
+START_TEST(a_record_that_is_not_to_be_held_is_an_error)
+{
+	open_source((struct records_opts){ .terminator = '\n', .longest = 4 });
+	arrives("a\nlonger");
+	expect_item("a");
+	expect(-EFBIG);
+	close(ends[1]);
+	source.close(source.arg);
+}
+END_TEST
+
 /* ---- the store ---- */
 
 static const char *folder(void)
@@ -198,6 +209,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		an_item_is_there_with_its_terminator_and_the_last_without, skipped_empty_and_further_records_are_no_items, blocks_have_whole_records,
+		a_record_that_is_not_to_be_held_is_an_error,
 		what_memory_does_not_hold_comes_back_from_the_spool, small_chunks_count_with_what_they_really_take, halt_is_read_whole_or_not_at_all,
 		a_share_of_failures_counts_from_three_on, sizes_have_units_and_do_not_wrap, NULL
 	};

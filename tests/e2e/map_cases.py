@@ -423,6 +423,85 @@ class Stages(Map):
         self.assertEqual((5, 5, 5), tuple(rows[-1][k] for k in ("read", "finished", "delivered")))
 
 
+class Progress(Map):
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
+            f.write(text)
+
+    def start_held(self, *words, **more):
+        """A map whose first command waits for self.release, once it says what the total is; and the line that said it."""
+        if not hasattr(self, "release"):
+            self.release = self.fifo("release")
+        p = self.start_map("-j1", "-w1", "--progress", "json", "--heartbeat", "0.01", *words, **more)
+        row = {}
+        while "total" not in row:
+            row = json.loads(p.stderr.readline())
+        return p, row
+
+    def total(self, *words):
+        p, row = self.start_held(*words, "--shell", "read x <release")
+        p.terminate()
+        self.assertEqual(-signal.SIGTERM, p.wait())
+        return row["total"]
+
+    def test_the_items_of_files_are_counted_as_they_are_read(self):
+        self.write("a", "\n".join(["x" * (i % 30) for i in range(1000)]))
+        self.write("b", seq(900))
+        self.write("c", "1,2,,3")
+        for expected, words in ((1000, ("-a", "a")), (966, ("-a", "a", "--skip-empty")), (7, ("-a", "a", "--skip", "3", "--max-items", "7")),
+                                (4, ("-a", "c", "-d", ",")), (3, ("-a", "c", "-d", ",", "--skip-empty")), (1, ("-a", "a", "-0")),
+                                (143, ("-a", "a", "-n", "7")), (900, ("-a", "a", "-a", "b")), (1000, ("-a", "a", "-a", "b", "--zip", "fill", "--fill", "")),
+                                (900, ("-a", "a", "-a", "b", "--zip", "strict"))):
+            self.assertEqual(expected, self.total(*words), words)
+        for words in (("-a", "a", "--block", "100"), ("-a", "b", "-s", "400"), ("-a", "b", "-n", "9", "--join", ", "), ("-a", "b", "-s", "2K", "--spread", "-j3", "-w3")):
+            p = self.run_map(*words, "--stats", "true")
+            self.assertEqual(self.numbers(p)["admitted"], self.total(*words), words)
+
+    def test_counting_leaves_the_input_where_it_is(self):
+        """Standard input, of which somebody else has read a line, and whose offset the map shares with us."""
+        self.fifo("never")
+        self.write("a", "".join("%099d\n" % i for i in range(5000)))
+        with open(os.path.join(self.folder, "a"), "rb", buffering=0) as f:
+            f.read(100)
+            p = subprocess.Popen([kit.JOBCTL, "map", *self.mode, "-j1", "-w1", "--progress", "json", "--heartbeat", "0.01", "--shell", "read x <never"], stdin=f,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder, env=self.env)
+            self.addCleanup(self.end, p)
+            row = {}
+            while "total" not in row:
+                row = json.loads(p.stderr.readline())
+            self.assertEqual((4999, 1), (row["total"], row["admitted"]))
+            self.assertLessEqual(os.lseek(f.fileno(), 0, os.SEEK_CUR), 65636)
+
+    def test_a_file_that_has_grown_has_no_total(self):
+        self.write("a", seq(2))
+        p, row = self.start_held("-a", "a", "--shell", "test $1 -gt 2 || read x <release")
+        self.assertEqual((2, 0), (row["total"], row["percent"]))
+        with open(os.path.join(self.folder, "a"), "a", encoding="ascii") as f:
+            f.write("3\n4\n")
+        self.release.give("go\ngo\n")
+        last = json.loads(p.stderr.read().splitlines()[-1])
+        self.assertEqual((0, 4, False), (p.wait(), last["delivered"], "total" in last))
+
+    def test_what_is_left_is_told(self):
+        p, _ = self.start_held("--total", "4", "--shell", "read x <release", "--then", "-j1", "true")
+        p.stdin.write(seq(3).encode())
+        self.release.give("go\n" * 2)
+        row = {"delivered": 0}
+        while row["delivered"] < 2 or row["running"] < 1:
+            row = json.loads(p.stderr.readline())
+        self.assertEqual(50, row["percent"])
+        self.assertGreater(row["eta_s"], 0)
+        self.release.give("go\n")
+        p.stdin.close()
+        self.assertEqual(75, json.loads(p.stderr.read().splitlines()[-1])["percent"])
+
+    def test_bar_and_plain(self):
+        self.write("a", seq(4))
+        for how, expected in (("plain", "4 of 4 delivered (100%), 0 running, 1 failed\n"), ("bar", "[" + "#" * 30 + "] 4 of 4 delivered (100%), 0 running, 1 failed\n")):
+            done = self.run_map("-a", "a", "--total", "4", "--progress", how, "--shell", "test $1 != 3")
+            self.assertTrue(done.stderr.decode().endswith(expected), done.stderr)
+
+
 class Resume(Map):
     COUNT = 'echo $1 >>ran; test $1 != bad && echo got $1'
 

@@ -130,6 +130,10 @@ class Stages(Through, cases.Stages, unittest.TestCase):
         self.assertEqual(0, p.wait())
 
 
+class Progress(Through, cases.Progress, unittest.TestCase):
+    pass
+
+
 class Resume(Through, cases.Resume, unittest.TestCase):
     def expect(self, n):
         return ["got %d" % i for i in range(1, n + 1)]

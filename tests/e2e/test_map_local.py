@@ -46,6 +46,10 @@ class Stages(Local, cases.Stages, unittest.TestCase):
     pass
 
 
+class Progress(Local, cases.Progress, unittest.TestCase):
+    pass
+
+
 class Resume(Local, cases.Resume, unittest.TestCase):
     def test_what_was_finished_and_not_printed_survives_a_kill(self):
         """The head blocks the order; the others end behind it, the map is killed, and only the head runs again."""
