@@ -123,7 +123,7 @@ struct gap gap_settle(int fd, uint64_t max, int64_t size)
 {
 	struct gap old = gap_read(fd, size), g = {.at = head_of(max)};
 
-	if (size <= (int64_t)max || (old.at < old.end && gap_kept(&old, size) <= (int64_t)max + BLOCK))
+	if (size <= (int64_t)max || (old.at < old.end && gap_kept(&old, size) <= (int64_t)max))
 		return old;
 	g.end = size - ((int64_t)max - g.at);
 	return write_down(fd, &g, SETTLED, 0) < 0 ? old : g;

@@ -11,7 +11,7 @@
  *
  * jobd-runner makes and widens gaps while the job runs, and jobd settles one at its end only where there is none. The runner may hear of the
  * last growth when the job has ended already: it leaves a settled one alone, and what it makes just before is within the one that is settled.
- * The job itself can write that attribute, too: one that leaves in more than a runner would is not believed.
+ * The job itself can write that attribute, too: one that leaves in too much is not believed.
  */
 #ifndef GAP_H
 #define GAP_H
@@ -41,7 +41,7 @@ enum gap_edge { GAP_AT_BLOCK, GAP_EXACT };
 int gap_widen(int fd, uint64_t max, int64_t size, enum gap_edge edge);
 
 /*
- * gap_settle - the same at the end of a job, exactly max bytes, and only if there is no gap yet that leaves in as little; it is written down
+ * gap_settle - the same at the end of a job, exactly max bytes, and only if there is no gap yet that leaves in no more; it is written down
  * and left to gap_punch. Returns what is left out in the end: none when it could not be written down.
  */
 struct gap gap_settle(int fd, uint64_t max, int64_t size);

@@ -122,11 +122,25 @@ START_TEST(the_end_leaves_one_that_is_there)
 {
 	struct gap g;
 
-	grow_to(2 * MAX + 5);
+	grow_to(2 * MAX);
 	ck_assert_int_eq(widen(), 0);
-	g = gap_settle(fd, MAX, 2 * MAX + 5);
+	g = gap_settle(fd, MAX, 2 * MAX);
 	ck_assert_int_eq(g.end, MAX + HEAD);
 	expect_gap(HEAD, MAX + HEAD);
+}
+END_TEST
+
+/* The runner heard of the last growth just before the end was told. */
+START_TEST(the_end_widens_one_of_whole_blocks_to_the_byte)
+{
+	struct gap g;
+
+	grow_to(2 * MAX + 904);
+	ck_assert_int_eq(widen(), 0);
+	expect_gap(HEAD, MAX + HEAD);
+	g = gap_settle(fd, MAX, 2 * MAX + 904);
+	ck_assert_int_eq(gap_punch(fd, &g), 0);
+	expect_gap(HEAD, MAX + HEAD + 904);
 }
 END_TEST
 
@@ -246,6 +260,7 @@ int main(void)
 	tcase_add_test(tc, it_is_widened_by_blocks_and_settled_to_the_byte);
 	tcase_add_test(tc, the_end_makes_one_to_the_byte);
 	tcase_add_test(tc, the_end_leaves_one_that_is_there);
+	tcase_add_test(tc, the_end_widens_one_of_whole_blocks_to_the_byte);
 	tcase_add_test(tc, one_that_the_end_has_made_is_not_widened_by_who_saw_none);
 	tcase_add_test(tc, one_that_the_end_has_made_stays_for_who_comes_late);
 	tcase_add_test(tc, one_that_the_job_made_up_keeps_no_more_than_its_own);
