@@ -101,6 +101,16 @@ void budget_add(struct run *r, int64_t bytes)
 		budget_make_room(r->e);
 }
 
+bool budget_takes(struct run *r, int64_t bytes)
+{
+	const struct conf *c = &r->e->conf;
+
+	if (is_full_for(r->e, r->uid))
+		budget_make_room(r->e);
+	return (!c->output_total || r->e->out_bytes + bytes <= (int64_t)c->output_total) &&
+	       (!c->output_per_user || user_of(r->e, r->uid)->bytes + bytes <= (int64_t)c->output_per_user);
+}
+
 void budget_forget(struct run *r)
 {
 	count(r, -r->out_bytes);

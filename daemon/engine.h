@@ -253,6 +253,7 @@ void disarm(struct active *a);                          /* armed ahead and not w
 
 /* ---- launch.c, output.c ---------------------------------------------------------------------------------------- */
 int launch(struct active *a);                           /* 0: sent; -1: not now (the link is full or down, something is lacking): ask again */
+int output_create(struct engine *e, uint32_t run, const char *name);     /* RUN/...; the run's folder is made with it. -1 with errno */
 int output_open(struct active *a, int n, int fds[2]);   /* n: 1 stdout alone, 2 with stderr. 0, or -1 with errno */
 void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
 void output_settled(struct run *r, uint64_t id, const struct store_attempt *at);       /* durable: drop what is packed, count the rest */
@@ -272,6 +273,7 @@ char *progress_last_words(const struct active *a, int status);  /* of a fetch th
 
 /* ---- budget.c ---------------------------------------------------------------------------------------------------- */
 void budget_add(struct run *r, int64_t bytes);          /* so much more is in files of its outputs */
+bool budget_takes(struct run *r, int64_t bytes);         /* there is room for so much that must be kept whole */
 void budget_forget(struct run *r);                      /* its files go */
 void budget_make_room(struct engine *e);                /* when a run has ended: what is in its files may go now; when limits have changed */
 uint64_t budget_output_max(const struct run *r);        /* of an attempt that starts now */

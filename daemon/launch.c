@@ -255,7 +255,7 @@ static struct jt_bytes stdin_bytes(const struct active *a)
 	const struct spec_job *s = a->spec;
 	const char *text = s->kind == SPEC_FETCH ? s->fetch->url : s->stdin_text;
 
-	if (s->kind == SPEC_ITEM && a->run->spec->map->item_on_stdin)
+	if (s->kind == SPEC_ITEM && a->run->spec->map->item_on_stdin && s->item->n)
 		return s->item->v[0];
 	return (struct jt_bytes){ text, text ? strlen(text) : 0 };
 }
@@ -275,26 +275,36 @@ static int open_outputs(struct active *a, int fds[2])
 	return fds[1] < 0 ? -1 : 0;
 }
 
-static int open_fds(struct active *a, struct rm_start *st)
+/* -1 with errno: there is none. */
+static int open_stdin(struct active *a, struct rm_start *st)
 {
 	struct jt_bytes text = stdin_bytes(a);
 
+	if (a->spec->stdin_file) {
+		st->stdin_kind = RM_STDIN_FILE;
+		st->stdin_file = a->spec->stdin_file;
+		return 0;
+	}
+	if (a->spec->item && a->spec->item->input_bytes)
+		st->fds[2] = map_input_open(a);
+	else if (text.data)
+		st->fds[2] = bytes_fd(text.data, text.len);
+	else
+		return 0;
+	st->stdin_kind = RM_STDIN_FD;
+	return st->fds[2] < 0 ? -1 : 0;
+}
+
+static int open_fds(struct active *a, struct rm_start *st)
+{
 	for (int i = 0; i < RM_FDS_MAX; i++)
 		st->fds[i] = -1;
 	if (open_outputs(a, st->fds) < 0)
 		return -1;
-	if (a->spec->stdin_file) {
-		st->stdin_kind = RM_STDIN_FILE;
-		st->stdin_file = a->spec->stdin_file;
-	} else if (text.data) {
-		st->stdin_kind = RM_STDIN_FD;
-		st->fds[2] = bytes_fd(text.data, text.len);
-		if (st->fds[2] < 0) {
-			close_fds(st->fds, 2);
-			return -1;
-		}
-	}
-	return 0;
+	if (open_stdin(a, st) == 0)
+		return 0;
+	close_fds(st->fds, 2);
+	return -1;
 }
 
 /* An own error before the runner had it: the attempt ends as one that could not be spawned. */
@@ -356,7 +366,12 @@ int launch(struct active *a)
 		errno = EAGAIN;
 		return -1;
 	}
-	if (open_fds(a, &st) < 0)
+	rc = open_fds(a, &st);
+	if (rc < 0 && errno == ENODATA) {
+		failed_here(a, EIO, RM_AT_EXEC);
+		return 0;
+	}
+	if (rc < 0)
 		return lacking(e, "files for outputs cannot be made");
 	if (a->run->map)
 		map_slot_take(a);

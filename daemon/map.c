@@ -348,6 +348,8 @@ void map_item_free(struct map_item *it)
 
 	map_untell(it);
 	map_readers_drop(it);
+	if (it->input == INPUT_TOLD)
+		map_input_gone(it);
 	take_tag(it);
 	if (it->key.given)
 		take_key(it);

@@ -5,7 +5,8 @@
  *
  *   map.c         the struct: places, items by tag and by key, numbers of slots     map_client.c  the connection that has the map: what it is told
  *   map_items.c   items come, end, are delivered, are stopped                       map_read.c    their outputs, piece by piece
- *   map_open.c    a map begins, goes on, comes back after a restart                 rpc_map.c     the methods
+ *   map_open.c    a map begins, goes on, comes back after a restart                 map_input.c   standard inputs that are large
+ *   map_launch.c  a place becomes a START                                           rpc_map.c     the methods
  *
  * An item of the client that is there:
  *
@@ -22,6 +23,7 @@
 #include "engine.h"
 
 enum item_state { ITEM_ASKED, ITEM_PUT, ITEM_ENDED, ITEM_KNOWN };
+enum item_input { INPUT_NONE, INPUT_TOLD, INPUT_PLACED };      /* whether it has a file for its standard input, and under which name */
 
 struct reader;
 
@@ -37,6 +39,8 @@ struct map_item {
 	bool read_live;                 /* what the attempt that runs wrote has been given away: another one would be other bytes */
 	bool is_untold, is_asking;
 	struct spec_item_key key;
+	enum item_input input;
+	uint64_t input_tag;             /* TOLD: under which tag */
 	char *text;                     /* ASKED: its specification */
 	size_t text_len;
 	int64_t spec_bytes;             /* PUT: what its user is charged */
@@ -70,6 +74,8 @@ struct map {
 	uint32_t n_unended;             /* PUT, of anybody */
 	uint64_t next_tag;              /* above all that there were */
 	int64_t undelivered;            /* bytes of those */
+
+	struct { uint64_t tag; int fd; int64_t bytes; } input;  /* of the item that is put next; tag 0: none */
 
 	struct call *call;              /* the Map; NULL: nobody has it */
 	uint64_t n_clients;             /* that had it */
@@ -138,6 +144,20 @@ void map_item_forget(struct map_item *it);              /* with its record */
 void map_end(struct map *m, enum run_state as);
 void map_check_end(struct map *m);
 bool map_hurries(const struct map *m);                  /* the client is about to run dry: an end is committed at once */
+
+/* ---- map_input.c ------------------------------------------------------------------------------------------------- */
+/* map_input - a part of a standard input, as the client says it. 0, or -1 with *err: its mistake, or no room. */
+int map_input(struct map *m, uint64_t tag, int64_t offset, const char *data, size_t n, struct req_error *err);
+void map_input_drop(struct map *m);                     /* what was told and not put; none is fine */
+int map_input_check(const struct map *m, const struct spec_put *p, struct req_error *err);      /* it was told as p has it */
+void map_input_take(struct map_item *it, const struct spec_put *p);     /* what was told is that of `it` */
+/* map_input_place - `it` has a place. Returns the open file, which has to be on the disk before the record is; -1: it has none. */
+int map_input_place(struct map_item *it);
+void map_input_gone(struct map_item *it);               /* it will not be started any more; none is fine */
+void map_input_restore(struct map_item *it);            /* after a restart */
+void map_input_unplace(struct map *m, jt_job place);    /* nothing is in the place: what was to be, and was never on record, goes */
+/* map_input_open - for a START. -1 with errno; ENODATA: it is not what was put. */
+int map_input_open(const struct active *a);
 
 /* ---- map_client.c ------------------------------------------------------------------------------------------------ */
 void map_attach(struct map *m, struct call *call);

@@ -260,6 +260,7 @@ void map_detach(struct map *m)
 	m->greeted = m->drains = false;
 	m->n_asking = 0;
 	m->n_clients++;
+	map_input_drop(m);
 	flush_ends(m);
 	no_news(m);
 	drop_readers(&m->items);

@@ -19,7 +19,8 @@ static struct store_item record_of(const struct map_item *it)
 
 /* ---- put ---------------------------------------------------------------------------------------------------------------- */
 
-static void post_new(struct map_item *it, const char *text, size_t len)
+/* input: the file that has to be on the disk with it, which the operation takes; -1: none. */
+static void post_new(struct map_item *it, const char *text, size_t len, int input)
 {
 	struct run *r = it->map->run;
 	struct store_op *op = engine_op(r->e, ST_ITEM_NEW, r);
@@ -34,6 +35,7 @@ static void post_new(struct map_item *it, const char *text, size_t len)
 	job->spec = arena_strndup(&op->arena, text, len);
 	job->spec_len = (uint32_t)len;
 	op->item = record_of(it);
+	op->sync_fd = input;
 	engine_post(r->e, op);
 }
 
@@ -48,7 +50,7 @@ void map_item_begin(struct map_item *it, const char *text, size_t len)
 	it->spec_bytes = (int64_t)len;
 	m->run->spec_bytes += len;
 	m->n_unended++;
-	post_new(it, text, len);
+	post_new(it, text, len, map_input_place(it));
 	run_wants(m->run);
 }
 
@@ -92,6 +94,7 @@ static bool put_one(struct map *m, const struct spec_put *p)
 		map_item_forget(it);
 	it = map_item_new(m, (uint64_t)p->tag, (uint64_t)p->seq, &p->key);
 	m->n_put++;
+	map_input_take(it, p);
 	if (!m->resumed) {
 		map_item_begin(it, p->spec.text, p->spec.len);
 		return false;
@@ -176,7 +179,7 @@ static int check_put(const struct map *m, const struct spec_put *p, struct req_e
 		return req_fail(err, "org.jobd.Refused", "item %" PRId64 " is one more than the window of %u: deliver first", p->tag, m->set->window);
 	if (m->ending)
 		return req_fail(err, "org.jobd.WrongState", "run %u has got its MapEnd: nothing can be put", m->run->id);
-	return 0;
+	return map_input_check(m, p, err);
 }
 
 static bool is_in_hand(const struct map *m, int64_t tag)
@@ -216,6 +219,7 @@ int map_put(struct map *m, const json_t *items, struct req_error *err)
 			quota_charge(m->run, 1, p.spec.len);
 			if (put_one(m, &p))
 				ask_for(op, &p);
+			map_input_drop(m);      /* none waits for its end: what is left is of an item that was known */
 		}
 		if (rc < 0)
 			break;
@@ -272,6 +276,7 @@ void map_item_ended(struct run *r, struct store_op *op)
 	if (!it || it->state != ITEM_PUT)
 		return;
 	note_end(it, op);
+	map_input_gone(it);
 	if (it->claimed)
 		map_tell(it, &op->attempt, (enum job_reason)op->job.reason);
 	map_read_on(it);
@@ -382,6 +387,7 @@ static void end_asked(struct map_item *it)
 	it->state = ITEM_ENDED;
 	it->cancelled = it->failed = true;
 	it->ended_at_us = now_us();
+	map_input_gone(it);
 	map_tell(it, &none, WHY_CANCELLED);
 	map_read_on(it);
 }

@@ -53,13 +53,16 @@ static void restore_item(void *arg, const struct store_item *si)
 	it->cancelled = st == JT_CANCELLED;
 	it->failed = st != JT_SOK;
 	m->n_unended += it->state == ITEM_PUT;
+	map_input_restore(it);
 }
 
 static void free_places(struct map *m)
 {
 	for (jt_job j = m->run->n_jobs; j-- > 0;)
-		if (!map_item_at(m, j))
+		if (!map_item_at(m, j)) {
+			map_input_unplace(m, j);
 			map_place_free(m, j);
+		}
 }
 
 static void set_last_tag(struct map *m, uint64_t tag)

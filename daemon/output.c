@@ -29,7 +29,7 @@ static int create(int dir, const char *name)
 	return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-static int create_in_run(struct engine *e, uint32_t run, const char *name)
+int output_create(struct engine *e, uint32_t run, const char *name)
 {
 	char dir[16];
 	int fd = create(e->out_fd, name);
@@ -50,7 +50,7 @@ int output_open(struct active *a, int n, int fds[2])
 
 	for (int i = 0; i < n; i++) {
 		name_of(name, id, a->attempt, i);
-		fds[i] = create_in_run(e, a->run->id, name);
+		fds[i] = output_create(e, a->run->id, name);
 		if (fds[i] < 0) {
 			int err = errno;
 

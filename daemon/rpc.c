@@ -28,6 +28,7 @@ const struct server_method rpc_methods[] = {
 	{ "org.jobd.Remove", rpc_remove, false },
 	{ "org.jobd.Map", rpc_map, true },
 	{ "org.jobd.MapPut", rpc_map_put, false },
+	{ "org.jobd.MapInput", rpc_map_input, false },
 	{ "org.jobd.MapRead", rpc_map_read, false },
 	{ "org.jobd.MapDelivered", rpc_map_delivered, false },
 	{ "org.jobd.MapStop", rpc_map_stop, false },

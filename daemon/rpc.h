@@ -66,6 +66,7 @@ void rpc_retry(void *ctx, struct call *call, const json_t *params);
 void rpc_remove(void *ctx, struct call *call, const json_t *params);
 void rpc_map(void *ctx, struct call *call, const json_t *params);
 void rpc_map_put(void *ctx, struct call *call, const json_t *params);
+void rpc_map_input(void *ctx, struct call *call, const json_t *params);
 void rpc_map_read(void *ctx, struct call *call, const json_t *params);
 void rpc_map_delivered(void *ctx, struct call *call, const json_t *params);
 void rpc_map_stop(void *ctx, struct call *call, const json_t *params);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* RPC - maps: Map, and what is said of one while it goes on; MapList, MapControl. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "map.h"
+#include "proto/base64.h"
 #include "rpc.h"
 
 static const struct field map_fields[] = {
@@ -33,6 +35,7 @@ void rpc_map(void *ctx, struct call *call, const json_t *params)
 struct map_params {
 	int64_t run, tag, offset, max;
 	const json_t *items, *tags;
+	const char *data_b64;           /* has been looked at only */
 	bool now, failed;
 	int stream;
 };
@@ -43,6 +46,13 @@ static const char *const streams[] = { "out", "err", NULL };
 static const struct field put_fields[] = {
 	FIELD_RUN,
 	FIELD_ARRAY("items", struct map_params, items, FIELD_REQUIRED),
+	FIELD_END
+};
+static const struct field input_fields[] = {
+	FIELD_RUN,
+	FIELD_INT("tag", struct map_params, tag, 1, INT64_MAX - 1, FIELD_REQUIRED),
+	FIELD_INT("offset", struct map_params, offset, 0, INT64_MAX / 2, FIELD_REQUIRED),
+	FIELD_STRING("data_b64", struct map_params, data_b64, 4, SERVER_FRAME_MAX, FIELD_REQUIRED),
 	FIELD_END
 };
 static const struct field read_fields[] = {
@@ -122,6 +132,30 @@ void rpc_map_put(void *ctx, struct call *call, const json_t *params)
 
 	if (m)
 		finish(m, call, map_put(m, p.items, &err), &err);
+}
+
+static int tell_input(struct map *m, const struct map_params *p, const json_t *b64, struct req_error *err)
+{
+	size_t len = json_string_length(b64), n;
+	char *data = xcalloc(1, len);
+	int rc;
+
+	if (base64_decode(json_string_value(b64), len, data, &n) < 0)
+		rc = req_fail(err, "org.jobd.Refused", "data_b64 must be base64");
+	else
+		rc = map_input(m, (uint64_t)p->tag, p->offset, data, n, err);
+	free(data);
+	return rc;
+}
+
+void rpc_map_input(void *ctx, struct call *call, const json_t *params)
+{
+	struct map_params p = { 0 };
+	struct req_error err = { 0 };
+	struct map *m = read_call(ctx, call, params, input_fields, &p);
+
+	if (m)
+		finish(m, call, tell_input(m, &p, json_object_get(params, "data_b64"), &err), &err);
 }
 
 void rpc_map_read(void *ctx, struct call *call, const json_t *params)

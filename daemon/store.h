@@ -197,6 +197,7 @@ struct store_op {
 	uint64_t n;
 	struct store_event event;       /* written with the operation if seq is not 0 */
 	struct store_job_state job;
+	int sync_fd;                    /* ITEM_NEW: what has to be on the disk before the record is; -1: nothing. Closed with the op */
 	struct store_attempt attempt;
 	struct store_run run;
 	struct store_item item;

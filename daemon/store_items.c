@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The items of maps, which come and go in places: see struct store_item. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "jobtree.h"
 #include "store_priv.h"
@@ -58,10 +60,20 @@ static int insert(struct store *st, const struct store_item *item)
 	return stmt_run(&s);
 }
 
+/* What it is to read must not be lost where its record is not. */
+static int sync_input(int fd)
+{
+	if (fd < 0 || fdatasync(fd) == 0)
+		return SQLITE_OK;
+	return errno == ENOSPC || errno == EDQUOT ? SQLITE_FULL : SQLITE_IOERR_FSYNC;
+}
+
 int store_item_new(struct store *st, struct store_op *op)
 {
-	int rc = forget_key(st, &op->item);
+	int rc = sync_input(op->sync_fd);
 
+	if (!rc)
+		rc = forget_key(st, &op->item);
 	if (!rc)
 		rc = store_put_job(st, SQL_PLACE_JOB, op->item.id, op->jobs);
 	if (!rc)

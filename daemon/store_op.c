@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations: made by the loop, moved to the store's thread and back, freed with all they own. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "store.h"
 
@@ -11,6 +12,7 @@ struct store_op *store_op_new(enum store_kind kind)
 	if (!op)
 		abort();
 	op->kind = kind;
+	op->sync_fd = -1;
 	arena_init(&op->arena);
 	return op;
 }
@@ -34,6 +36,8 @@ void store_op_free(struct store_op *op)
 {
 	if (!op)
 		return;
+	if (op->sync_fd >= 0)
+		close(op->sync_fd);
 	attempt_done(&op->attempt);
 	for (size_t i = 0; i < op->n_attempts; i++)
 		attempt_done(&op->attempts[i]);

@@ -41,7 +41,7 @@ struct sweep {
 	struct event *event;
 	sweep_found *found;
 	void *ctx;
-	uint64_t n_gone;
+	uint64_t era, n_gone;
 	atomic_bool leaving;
 };
 
@@ -88,16 +88,31 @@ static void remove_folder(struct sweep *s, const char *name)
 		log_warn("outputs: %s can not be removed: %s", name, strerror(errno));
 }
 
+/* Of what an earlier process was told, and had not put to use. */
+static bool is_left_over(const struct sweep *s, const char *name)
+{
+	return strncmp(name, SWEEP_INPUT, strlen(SWEEP_INPUT)) == 0 && strtoull(name + strlen(SWEEP_INPUT), NULL, 16) != s->era;
+}
+
+static int64_t bytes_of(const struct sweep *s, int dir, const char *name)
+{
+	struct stat st;
+
+	if (is_left_over(s, name) && unlinkat(dir, name, 0) == 0)
+		return 0;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size;
+}
+
 static int64_t bytes_in(struct sweep *s, const char *name)
 {
 	DIR *d = open_folder(s->out_fd, name);
 	int64_t bytes = 0;
 	struct dirent *de;
-	struct stat st;
 
 	while (d && !atomic_load(&s->leaving) && (de = readdir(d)))
-		if (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-			bytes += st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size;
+		bytes += bytes_of(s, dirfd(d), de->d_name);
 	if (d)
 		closedir(d);
 	return bytes;
@@ -205,6 +220,15 @@ static void on_found(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Other names than those an earlier jobd has left. */
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 struct sweep *sweep_new(struct event_base *base, int out_fd, sweep_found *found, void *ctx)
 {
 	struct sweep *s = calloc(1, sizeof(*s));
@@ -214,7 +238,7 @@ struct sweep *sweep_new(struct event_base *base, int out_fd, sweep_found *found,
 	s->out_fd = out_fd;
 	s->found = found;
 	s->ctx = ctx;
-	s->n_gone = (uint64_t)time(NULL) << 20;         /* other names than those an earlier jobd has left */
+	s->era = s->n_gone = now();
 	s->in = mailbox_new(0);
 	s->out = mailbox_new(0);
 	if (!s->in || !s->out)
@@ -226,6 +250,11 @@ struct sweep *sweep_new(struct event_base *base, int out_fd, sweep_found *found,
 		log_die("no thread for the sweep: %s", strerror(errno));
 	post(s->in, task_new(SWEEP_SCAN));
 	return s;
+}
+
+uint64_t sweep_era(const struct sweep *s)
+{
+	return s->era;
 }
 
 void sweep_remove(struct sweep *s, uint32_t run)

@@ -21,6 +21,9 @@ typedef void sweep_found(void *ctx, uint32_t run, int64_t bytes);
  * the process ends.
  */
 struct sweep *sweep_new(struct event_base *base, int out_fd, sweep_found *found, void *ctx);
+#define SWEEP_INPUT ".in-"             /* in the folder of a run: .in-ERA.TAG, a file that is of no use to another process */
+/* sweep_era - of this process. What an earlier one has left is removed. */
+uint64_t sweep_era(const struct sweep *s);
 /* sweep_remove - the folder of a run. It is out of the way at once: under another name until its files are gone. */
 void sweep_remove(struct sweep *s, uint32_t run);
 /* sweep_punch - the gap of an open file; takes fd over. */

@@ -109,8 +109,12 @@ void peer_flush(struct peer *p)
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
+	struct peer *p = arg;
+
 	(void)fd, (void)what;
-	peer_flush(arg);
+	peer_flush(p);
+	if (!peer_is_behind(p))
+		p->on_room(p->arg);
 }
 
 void peer_connect(struct peer *p, int fd)

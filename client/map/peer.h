@@ -19,6 +19,7 @@ struct peer {
 	size_t scanned;                         /* of in: no end of a frame before */
 	size_t sent;                            /* of out */
 	void (*on_frame)(void *arg, const char *text, size_t len);
+	void (*on_room)(void *arg);             /* the socket has taken all that it had not taken at once */
 	void (*on_gone)(void *arg);
 	void *arg;
 };

@@ -44,6 +44,7 @@ static void over(struct remote *r)
 {
 	peer_close(&r->peer);
 	evtimer_del(r->again_ev);
+	STAILQ_INIT(&r->waiting);
 	r->state = REMOTE_OVER;
 }
 
@@ -120,8 +121,14 @@ static void on_gone(void *arg)
 	r->away_ns = loop_now_ns();
 	r->has_started = false;
 	r->state = REMOTE_AWAY;
+	STAILQ_INIT(&r->waiting);
 	r->puts.len = r->left.len = 0;          /* the next jobd says what it has */
 	seek(r);
+}
+
+static void on_room(void *arg)
+{
+	remote_put_waiting(arg);
 }
 
 /* ---- begun, or found again ---- */
@@ -145,10 +152,9 @@ static void mark(struct remote *r, const json_t *in_hand)
 	}
 }
 
-void remote_put(struct remote *r, struct task *t)
+void remote_new_tag(struct remote *r, struct task *t)
 {
 	t->there.tag = r->n_tags++ * r->stage->window.size + t->place;
-	remote_tell_put(r, t);
 }
 
 static int by_seq(const void *a, const void *b)
@@ -166,6 +172,7 @@ static bool is_lacking(struct task *t)
 	there->out.asked = there->err.asked = 0;
 	there->tag = there->in_hand ? there->tag : 0;
 	there->whole_tag = there->whole_in_hand ? there->whole_tag : 0;
+	there->is_put = there->tag != 0;
 	there->in_hand = there->whole_in_hand = false;
 	return there->tag == 0 && (t->state == TASK_RUNS || t->state == TASK_READS);
 }
@@ -233,7 +240,8 @@ int remote_new(struct stage *s, struct remote **ret)
 
 	*ret = r;
 	*r = (struct remote){ .stage = s, .n_tags = 1 };
-	r->peer = (struct peer){ .base = s->loop->base, .on_frame = remote_hear, .on_gone = on_gone, .arg = r };
+	r->peer = (struct peer){ .base = s->loop->base, .on_frame = remote_hear, .on_room = on_room, .on_gone = on_gone, .arg = r };
+	STAILQ_INIT(&r->waiting);
 	r->again_ev = evtimer_new(s->loop->base, on_again, r);
 	r->live_ev = evtimer_new(s->loop->base, on_live, r);
 	if (s->loop->set->name) {

@@ -14,6 +14,7 @@
 #define MAP_REMOTE_H
 
 #include <jansson.h>
+#include <sys/queue.h>
 
 #include "map/keys.h"
 #include "map/peer.h"
@@ -29,6 +30,8 @@ struct remote {
 	char *socket;                   /* where jobd was, to come back to */
 	int64_t run;                    /* its number there; 0: not known yet */
 	uint64_t n_tags, first_tag;     /* the next tag is made of n_tags; first_tag: of this process */
+	STAILQ_HEAD(, task) waiting;    /* to be put, in order, behind one that is large */
+	uint64_t input_at;              /* of the first of them: so much of its standard input has been told */
 	struct buf puts, left;          /* what the next MapPut and MapDelivered say: elements of a JSON list */
 	enum remote_stop stop;          /* what was asked for */
 	bool is_ending, failed;         /* all is delivered, or given up; failed: what it ends as */
@@ -60,19 +63,26 @@ bool remote_is_behind(const struct remote *r);
 void remote_hear(void *arg, const char *text, size_t len);
 /* remote_began - the daemon has the map, under r->run; in_hand: the tags it knows, a JSON list or NULL. */
 void remote_began(struct remote *r, const json_t *in_hand);
-/* remote_put - t under a new tag. */
-void remote_put(struct remote *r, struct task *t);
+/* remote_new_tag - t gets the next one. */
+void remote_new_tag(struct remote *r, struct task *t);
 /* remote_give_up - the map cannot go on. Has complained. */
 void remote_give_up(struct remote *r, int exit_status);
 
 /* What the daemon is told (remote_tell.c); all but the first need a run that is attached. */
 int remote_tell_map(struct remote *r);   /* 0 or an exit status, complained */
 void remote_tell_put(struct remote *r, struct task *t);
+void remote_tell_input(struct remote *r, struct task *t, uint64_t at, size_t n);      /* so many bytes of its standard input */
 void remote_tell_read(struct remote *r, struct task *t, const char *name, struct task_stream *s, uint64_t max);
 void remote_tell_delivered(struct remote *r, uint64_t tag);
 void remote_tell_stop(struct remote *r);
 void remote_tell_end(struct remote *r, bool failed);
 void remote_tell_all(struct remote *r); /* sends what was gathered: deliveries, then items */
+
+/* remote_put - t under a new tag, in its turn; large ones part by part, as the connection takes them (remote_input.c). */
+void remote_put(struct remote *r, struct task *t);
+void remote_put_waiting(struct remote *r);      /* there may be room now */
+void remote_drop_waiting(struct remote *r);     /* nothing is put any more */
+bool remote_is_large(const struct task *t);
 
 /* The options of a map, as the interface has them; NULL: complained (remote_options.c). */
 json_t *remote_options(const struct stage *s);

@@ -214,6 +214,7 @@ static void hear_ended(struct remote *r, const json_t *list)
 		if (t && t->state == TASK_RUNS && !t->there.gathers)    /* not one that jobd tells again */
 			ended(r, t, e);
 	}
+	remote_put_waiting(r);
 }
 
 /* ---- the map ---- */

@@ -27,6 +27,8 @@ static void read_task(struct remote *r, struct task *t, bool streams)
 {
 	uint64_t max = streams ? READ_BYTES : GATHER_BYTES;
 
+	if (!t->there.is_put)
+		return;
 	read_stream(r, t, "out", &t->there.out, streams ? t->out.bytes : 0, max);
 	if (r->stage->loop->set->err != STDERR_MERGE && r->stage->loop->set->err != STDERR_DROP)
 		read_stream(r, t, "err", &t->there.err, 0, max);
@@ -116,10 +118,12 @@ static void stop(struct remote *r, enum remote_stop how)
 	if (r->stop >= how)
 		return;
 	r->stop = how;
-	if (r->state == REMOTE_ON)
+	if (r->state == REMOTE_ON) {
 		remote_tell_stop(r);
-	else if (how == REMOTE_KILLS)
+		remote_drop_waiting(r);
+	} else if (how == REMOTE_KILLS) {
 		remote_give_up(r, 0);
+	}
 }
 
 static void tell_to_end(struct task *t, int why)

@@ -131,6 +131,15 @@ static void add_base64(struct buf *b, struct jt_bytes bytes)
 	buf_putc(b, '"');
 }
 
+void remote_tell_input(struct remote *r, struct task *t, uint64_t at, size_t n)
+{
+	struct buf b = { 0 };
+
+	buf_printf(&b, ",\"tag\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"data_b64\":", t->there.tag, at);
+	add_base64(&b, (struct jt_bytes){ (const char *)t->item->data + at, n });
+	call(r, &b, "MapInput");
+}
+
 /* The parts of this start: of the whole item, or some of a batch. */
 static size_t parts_of_start(const struct task *t)
 {
@@ -148,19 +157,28 @@ static void add_key(struct buf *b, const struct task *t)
 	buf_putc(b, '"');
 }
 
-void remote_tell_put(struct remote *r, struct task *t)
+static void add_parts(struct buf *b, const struct task *t)
 {
-	struct buf *b = &r->puts;
-
-	if (b->len > PUT_BYTES)
-		remote_tell_all(r);
-	buf_printf(b, "%s{\"tag\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"items_b64\":[", b->len ? "," : "", t->there.tag, t->seq);
+	buf_puts(b, ",\"items_b64\":[");
 	for (size_t i = 0; i < parts_of_start(t); i++) {
 		if (i > 0)
 			buf_putc(b, ',');
 		add_base64(b, task_part(t, t->part_at + i));
 	}
 	buf_putc(b, ']');
+}
+
+void remote_tell_put(struct remote *r, struct task *t)
+{
+	struct buf *b = &r->puts;
+
+	if (b->len > PUT_BYTES)
+		remote_tell_all(r);
+	buf_printf(b, "%s{\"tag\":%" PRIu64 ",\"seq\":%" PRIu64, b->len ? "," : "", t->there.tag, t->seq);
+	if (remote_is_large(t))
+		buf_printf(b, ",\"input_bytes\":%zu", t->item->len);
+	else
+		add_parts(b, t);
 	if (r->keys)
 		add_key(b, t);
 	buf_putc(b, '}');
@@ -172,6 +190,8 @@ bool remote_can_carry(const struct task *t)
 {
 	size_t len = CALL_REST;
 
+	if (remote_is_large(t))
+		return true;
 	for (size_t i = 0; i < parts_of_start(t); i++)
 		len += BASE64_SIZE(task_part(t, t->part_at + i).len) + 2;
 	return len <= VL_CALL_MAX;

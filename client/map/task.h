@@ -36,6 +36,7 @@ struct task_there {
 	uint64_t tag;                   /* by which it knows the item, or the part of it that runs; 0: it was not told yet */
 	uint64_t whole_tag;             /* of the item that was found too long and runs in parts; 0: none */
 	struct task_stream out, err;
+	bool is_put;                    /* wholly; not only a part of its standard input */
 	bool in_hand, whole_in_hand;    /* the daemon has said that it has the tags */
 	bool whole_silent;              /* all its parts were delivered by an earlier map */
 	bool gathers;                   /* a part has ended, and its output is read before the next one begins */
@@ -43,7 +44,7 @@ struct task_there {
 
 struct task {
 	struct stage *stage;
-	STAILQ_ENTRY(task) next_ended;
+	STAILQ_ENTRY(task) next_ended, next_waiting;
 	enum task_state state;
 	uint64_t seq;
 	uint32_t place, slot, attempt;

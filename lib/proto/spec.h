@@ -73,7 +73,8 @@ struct spec_map {
 
 struct spec_item {
 	const struct jt_bytes *v;       /* any bytes */
-	size_t n;                       /* at least 1 */
+	size_t n;                       /* 0 where input_bytes is given, else at least 1 */
+	int64_t input_bytes;            /* its standard input is a file of so many; 0: it has none */
 };
 
 struct spec_job {
@@ -144,7 +145,7 @@ int spec_map_read(const json_t *options, struct arena *a, struct spec_run *ret, 
 struct spec_text { const char *text; size_t len; };
 struct spec_item_key { uint8_t bytes[16]; bool given; };
 struct spec_put {
-	int64_t tag, seq;
+	int64_t tag, seq, input_bytes;
 	struct spec_text spec;
 	struct spec_item_key key;
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Maps: what a client says about one, and about an item. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/base64.h"
@@ -111,15 +113,23 @@ static int read_items(const struct field_at *at, const json_t *value, void *dst,
 		if (!json_is_string(text) || base64_decode(json_string_value(text), len, bytes, &v[i].len) < 0)
 			return field_fail_item(at, i, "must be a string of base64, got %s", field_got(text, got, sizeof(got)));
 	}
-	memcpy(dst, &item, sizeof(item));
+	memcpy(dst, &item, offsetof(struct spec_item, input_bytes));
 	return 0;
 }
 
 static const struct field item_fields[] = {
-	FIELD_CUSTOM("items_b64", struct spec_item, v, read_items, FIELD_REQUIRED),
+	FIELD_CUSTOM("items_b64", struct spec_item, v, read_items, 0),
+	FIELD_INT("input_bytes", struct spec_item, input_bytes, 1, BYTES_MAX, 0),
 	FIELD_END
 };
-_Static_assert(offsetof(struct spec_item, v) == 0, "read_items fills the whole struct");
+_Static_assert(offsetof(struct spec_item, v) == 0, "read_items fills v and n");
+
+static int check_one_way(bool has_items, int64_t input_bytes, struct spec_error *err)
+{
+	if (has_items == !input_bytes)
+		return 0;
+	return spec_fail(err, JT_EINVAL, NULL, "items_b64", "an item has either items_b64 or input_bytes");
+}
 
 int spec_item_parse(const char *text, size_t len, const struct spec_run *run, struct arena *a, struct spec_job *ret, struct spec_error *err)
 {
@@ -129,12 +139,15 @@ int spec_item_parse(const char *text, size_t len, const struct spec_run *run, st
 	json_t *obj = json_loadb(text, len, JSON_REJECT_DUPLICATES, &jerr);
 	int rc;
 
+	*item = (struct spec_item){ 0 };
 	if (!obj)
 		return spec_fail(err, JT_EINVAL, NULL, "", "a stored item is not JSON: %s", jerr.text);
 	rc = fields_read(item_fields, obj, item, a, &ferr);
 	json_decref(obj);
 	if (rc < 0)
 		return spec_fail_field(err, NULL, &ferr);
+	if (check_one_way(item->n > 0, item->input_bytes, err) < 0)
+		return -1;
 	*ret = run->base;
 	ret->kind = SPEC_ITEM;
 	ret->item = item;
@@ -193,15 +206,30 @@ static int read_key(const struct field_at *at, const json_t *value, void *dst, s
 static const struct field put_fields[] = {
 	FIELD_INT("tag", struct spec_put, tag, 1, INT64_MAX - 1, FIELD_REQUIRED),
 	FIELD_INT("seq", struct spec_put, seq, 0, INT64_MAX, FIELD_REQUIRED),
-	FIELD_CUSTOM("items_b64", struct spec_put, spec, read_items_text, FIELD_REQUIRED),
+	FIELD_CUSTOM("items_b64", struct spec_put, spec, read_items_text, 0),
+	FIELD_INT("input_bytes", struct spec_put, input_bytes, 1, BYTES_MAX, 0),
 	FIELD_CUSTOM("key", struct spec_put, key, read_key, 0),
 	FIELD_END
 };
+
+static void add_input_text(struct arena *a, struct spec_put *p)
+{
+	char text[64];
+	int len = snprintf(text, sizeof(text), "{\"input_bytes\":%" PRId64 "}", p->input_bytes);
+
+	p->spec = (struct spec_text){ arena_strndup(a, text, (size_t)len), (size_t)len };
+}
 
 int spec_put_read(const json_t *obj, struct arena *a, struct spec_put *ret, struct spec_error *err)
 {
 	struct field_error ferr;
 
 	*ret = (struct spec_put){ 0 };
-	return fields_read(put_fields, obj, ret, a, &ferr) < 0 ? spec_fail_field(err, NULL, &ferr) : 0;
+	if (fields_read(put_fields, obj, ret, a, &ferr) < 0)
+		return spec_fail_field(err, NULL, &ferr);
+	if (check_one_way(ret->spec.text != NULL, ret->input_bytes, err) < 0)
+		return -1;
+	if (ret->input_bytes)
+		add_input_text(a, ret);
+	return 0;
 }

@@ -95,7 +95,7 @@ static void on_done(struct store_op *op)
 
 	*kept = store_op_new(ST_EVENT);
 	**kept = *op;
-	*op = (struct store_op){ .kind = ST_EVENT };
+	*op = (struct store_op){ .kind = ST_EVENT, .sync_fd = -1 };
 }
 
 struct store_op *kit_do(struct store_op *op)

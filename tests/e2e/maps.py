@@ -61,6 +61,16 @@ class MapClient:
         self.tell("Put", items=items)
         return [i["tag"] for i in items]
 
+    def put_input(self, data, key=None, part=510 << 10):
+        """An item on standard input, told part by part; its tag."""
+        tag = self.tag
+        for at in range(0, len(data), part):
+            self.tell("Input", tag=tag, offset=at, data_b64=b64(data[at:at + part]))
+        item = self.item(b"", key or (key_of(data) if self.named else None))
+        del item["items_b64"]
+        self.tell("Put", items=[dict(item, input_bytes=len(data))])
+        return tag
+
     def delivered(self, *tags):
         self.tell("Delivered", tags=list(tags))
 

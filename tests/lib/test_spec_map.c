@@ -105,6 +105,21 @@ START_TEST(an_item_is_any_bytes_and_is_stored_as_it_came)
 }
 END_TEST
 
+START_TEST(an_item_on_standard_input_may_be_somewhere_else)
+{
+	ck_assert_int_eq(read_put("{\"tag\":7,\"seq\":9,\"input_bytes\":5000000000}"), 0);
+	ck_assert_int_eq(put.input_bytes, INT64_C(5000000000));
+	ck_assert_str_eq(put.spec.text, "{\"input_bytes\":5000000000}");
+	ck_assert_uint_eq(put.spec.len, strlen(put.spec.text));
+	given_map("{" SIZES WORDS "}");
+	ck_assert_int_eq(spec_item_parse(put.spec.text, put.spec.len, &run, &arena, &job, &err), 0);
+	ck_assert(job.kind == SPEC_ITEM && job.item->n == 0 && job.item->input_bytes == INT64_C(5000000000));
+	refused_put("{\"tag\":1,\"seq\":1}", "an item has either items_b64 or input_bytes");
+	refused_put("{\"tag\":1,\"seq\":1,\"items_b64\":[\"\"],\"input_bytes\":1}", "an item has either items_b64 or input_bytes");
+	refused_put("{\"tag\":1,\"seq\":1,\"input_bytes\":0}", "input_bytes must be 1..1125899906842624, got 0");
+}
+END_TEST
+
 START_TEST(bad_items_are_refused)
 {
 	refused_put("{\"seq\":1,\"items_b64\":[\"\"]}", "tag is missing");
@@ -133,7 +148,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		a_map_has_little_of_its_own, every_option_arrives, bad_options_are_refused_by_name, an_item_is_any_bytes_and_is_stored_as_it_came,
-		bad_items_are_refused, a_stored_item_that_is_none_is_refused,
+		an_item_on_standard_input_may_be_somewhere_else, bad_items_are_refused, a_stored_item_that_is_none_is_refused,
 	};
 
 	return spec_suite("spec: map", tests, sizeof(tests) / sizeof(*tests));
