@@ -314,7 +314,7 @@ void run_set_deadline(struct run *r);
 void run_set_period(struct run *r);
 int run_load_now(struct run *r, struct store_error *err);               /* before store_start */
 
-/* ---- submit.c, control.c: requests of clients. 0, or -1 with *err filled. ----------------------------------------- */
+/* ---- refuse.c: all return -1 ----------------------------------------------------------------------------------- */
 struct req_error {
 	const char *name;               /* "org.jobd.Refused" */
 	char text[1024];
@@ -322,10 +322,14 @@ struct req_error {
 	uint32_t run;
 };
 int req_fail(struct req_error *err, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int req_at(struct req_error *err, const char *field, const char *path); /* and what is at fault; path NULL: nothing that has one */
+int refuse_spec(struct req_error *err, const struct spec_error *se);
+int refuse_tree(struct req_error *err, const struct jt_error *je, const char *path);
 
 /* missing_job - NoSuchJob: r, whose jobs are in memory or gone, has none of this path; names the one that was probably meant. Returns -1. */
 int missing_job(struct run *r, const char *path, struct req_error *err);
 
+/* ---- submit.c, submit_map.c: requests of clients, which they answer, but Map ----------------------------------- */
 void submit_whole(struct engine *e, struct call *call, const json_t *options, const json_t *jobs);
 void submit_open(struct engine *e, struct call *call, const json_t *options, const char *mode);
 void submit_add(struct engine *e, struct call *call, struct run *r, const json_t *jobs);
@@ -333,7 +337,6 @@ void submit_seal(struct engine *e, struct call *call, struct run *r, const char 
 struct run *submit_map(struct engine *e, struct call *call, const json_t *options, struct req_error *err);      /* NULL with *err */
 char *submit_map_options(const json_t *options);        /* as a run has them; the caller frees */
 void submit_map_again(struct run *r);                   /* it goes on with other options, or lives again */
-int submit_refuse_spec(struct req_error *err, const struct spec_error *se);      /* always -1 */
 void submit_session_closed(struct engine *e, struct session *s);
 void submit_forget_old(struct engine *e);
 struct run *submit_find_bulk(struct engine *e, struct session *s, uint32_t id);
@@ -348,6 +351,7 @@ void quota_charge(struct run *r, uint64_t n_jobs, uint64_t bytes);
 void quota_release(struct run *r);                      /* the run has ended, or is gone; again: nothing */
 void quota_recharge(struct run *r);                     /* for exactly those of its jobs that have not ended */
 
+/* ---- control.c: requests of clients. 0, or -1 with *err filled ------------------------------------------------- */
 void control_cancel_job(struct run *r, jt_job j, bool now);     /* of a map; now: without grace, also one that has been told to end */
 int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, struct req_error *err);
 int control_hold(struct run *r, const char *path, bool hold, uint32_t *ret_n, struct req_error *err);

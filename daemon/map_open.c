@@ -199,7 +199,7 @@ static int take_settings(struct run *r, const char *options, bool *ret_same, str
 
 	r->options = xstrdup(options);
 	if (run_read_options(r, &se) < 0)
-		submit_refuse_spec(err, &se);
+		refuse_spec(err, &se);
 	else if (map_settings_changed(r->map, r->spec, err) == 0) {
 		*ret_same = same_words(old->map, r->spec->map);
 		r->slots = r->spec->workers;
