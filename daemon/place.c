@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +17,26 @@ static int fail(int fd, int err)
 		close(fd);
 	errno = err;
 	return -1;
+}
+
+static int make_dir(const char *path, mode_t mode)
+{
+	return mkdir(path, mode) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+int place_make_dirs(const char *path)
+{
+	char buf[PATH_MAX];
+
+	if ((size_t)snprintf(buf, sizeof(buf), "%s", path) >= sizeof(buf))
+		return fail(-1, ENAMETOOLONG);
+	for (char *p = strchr(buf + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (make_dir(buf, 0755) < 0)
+			return -1;
+		*p = '/';
+	}
+	return make_dir(buf, 0700);
 }
 
 static bool is_roots_or_ours(const struct stat *st)

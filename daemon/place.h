@@ -8,6 +8,9 @@
 
 #include <sys/types.h>
 
+/* place_make_dirs - path, absolute, becomes a folder, if there is none: it 0700, those above it 0755. 0, or -1 errno. */
+int place_make_dirs(const char *path);
+
 /*
  * place_open_dir - open a folder to keep files in: ours or, with PLACE_OURS_OR_ROOTS, root's; not to be
  * written to by others (group: but our own).
