@@ -2,14 +2,15 @@
 /*
  * Engine - runs, their schedulers, and what happens to a job between submission and end. Everything here is on the loop thread.
  *
- *   submit.c    a submission becomes a run                 slots.c     which run, which job, arming, the start
- *   outcome.c   an end becomes a state, or a retry          recover.c   what a restart finds, what the runner knows
+ *   submit*.c   a submission becomes a run: submit.h        slots.c     which run, which job, arming, the start
+ *   outcome.c   an end becomes a state, or a retry          verdict.c   how an end is judged
+ *   outcome_follows.c  what it takes along; ends of runs    recover.c   what a restart finds, what the runner knows
  *   control.c   cancel, hold, pause, retry, remove          notice.c    events and who watches them
  *   run.c       into memory and out of it, retirement       notice_wait.c  who waits for ends
  *   output.c    files of stdout and stderr                  launch.c    a specification becomes a START
  *   budget.c    what these files take on the disk           quota.c     what a user may have queued
- *   health.c    what is lacking, and what that holds up     missing.c   a path that names no job
- *   progress.c  what a fetch says of itself                map*.c      runs whose jobs are places for items: map.h
+ *   health.c    what is lacking, and what that holds up     refuse.c, missing.c   the words of errors; a path that names no job
+ *   progress.c  what a fetch says of itself                 map*.c      runs whose jobs are places for items: map.h
  *
  * A job that is about to run or runs has a struct active:
  *
