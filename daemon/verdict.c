@@ -67,32 +67,33 @@ int64_t verdict_delay(struct active *a, const struct rm_end *end)
 	return jt_retry_delay(&a->spec->retry, m->n_failed, since_us > 0 ? since_us * 1000 : 0, random_bits());
 }
 
+/* An exit status that the job's own list says something about. */
+static bool exited_with(const struct rm_end *end, const struct spec_set *statuses)
+{
+	return verdict_reason(end) == WHY_EXIT && spec_set_has(statuses, (unsigned)end->code);
+}
+
 enum jt_outcome verdict_outcome(const struct active *a, const struct rm_end *end)
 {
 	static const enum jt_outcome on_error[] = {
 		[SPEC_FAIL] = JT_END_FAIL, [SPEC_WARN] = JT_END_WARN, [SPEC_IGNORE] = JT_END_IGNORE,
 		[SPEC_SKIP] = JT_END_SKIP, [SPEC_STOP] = JT_END_ABORT,
 	};
-	enum job_reason why = verdict_reason(end);
 
 	if (a->end_reason)
 		return JT_END_CANCEL;
 	if (!a->spec)
 		return JT_END_FAIL;
-	if (why == WHY_EXIT && spec_set_has(&a->spec->success_exit, (unsigned)end->code))
+	if (exited_with(end, &a->spec->success_exit))
 		return JT_END_OK;
-	if (why == WHY_EXIT && spec_set_has(&a->spec->skip_exit, (unsigned)end->code))
+	if (exited_with(end, &a->spec->skip_exit))
 		return JT_END_SKIP;
 	return on_error[a->spec->on_error];
 }
 
 bool verdict_is_failure(const struct active *a, const struct rm_end *end)
 {
-	enum job_reason why = verdict_reason(end);
-
-	return !a->end_reason && a->spec &&
-	       !(why == WHY_EXIT && (spec_set_has(&a->spec->success_exit, (unsigned)end->code) ||
-				     spec_set_has(&a->spec->skip_exit, (unsigned)end->code)));
+	return !a->end_reason && a->spec && !exited_with(end, &a->spec->success_exit) && !exited_with(end, &a->spec->skip_exit);
 }
 
 bool verdict_is_too_large(const struct active *a, const struct store_attempt *at)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BUF_MIN 4096
 #define BUF_MAX (1024 * 1024)   /* of one entry; groups can have many members */
 
 /* A plain decimal id; -1 when it is not one. */
@@ -40,24 +41,32 @@ static int copy_account(const struct passwd *pw, struct account *ret)
 	return ret->name ? 0 : ENOMEM;
 }
 
+/* A buffer for an entry, twice as large as it was. 0, or ENOMEM; the caller frees it in either case. */
+static int enlarge(char **buf, size_t *size)
+{
+	size_t want = *size ? 2 * *size : BUF_MIN;
+	char *bigger = realloc(*buf, want);
+
+	if (!bigger)
+		return ENOMEM;
+	*buf = bigger;
+	*size = want;
+	return 0;
+}
+
 /* By name, or, with name NULL, by id. ENOENT: no such entry. */
 static int find_account(const char *name, uid_t uid, struct account *ret)
 {
-	size_t size = 4096;
-	char *buf = NULL, *bigger;
 	struct passwd pw, *found = NULL;
+	char *buf = NULL;
+	size_t size = 0;
 	int rc;
 
 	do {
-		bigger = realloc(buf, size);
-		if (!bigger) {
-			rc = ENOMEM;
-			break;
-		}
-		buf = bigger;
-		rc = name ? getpwnam_r(name, &pw, buf, size, &found) : getpwuid_r(uid, &pw, buf, size, &found);
-		size *= 2;
-	} while (rc == ERANGE && size <= BUF_MAX);
+		rc = enlarge(&buf, &size);
+		if (!rc)
+			rc = name ? getpwnam_r(name, &pw, buf, size, &found) : getpwuid_r(uid, &pw, buf, size, &found);
+	} while (rc == ERANGE && size < BUF_MAX);
 	if (!rc)
 		rc = found ? copy_account(found, ret) : ENOENT;
 	free(buf);
@@ -66,21 +75,16 @@ static int find_account(const char *name, uid_t uid, struct account *ret)
 
 static int find_group(const char *name, gid_t *ret)
 {
-	size_t size = 4096;
-	char *buf = NULL, *bigger;
 	struct group gr, *found = NULL;
+	char *buf = NULL;
+	size_t size = 0;
 	int rc;
 
 	do {
-		bigger = realloc(buf, size);
-		if (!bigger) {
-			rc = ENOMEM;
-			break;
-		}
-		buf = bigger;
-		rc = getgrnam_r(name, &gr, buf, size, &found);
-		size *= 2;
-	} while (rc == ERANGE && size <= BUF_MAX);
+		rc = enlarge(&buf, &size);
+		if (!rc)
+			rc = getgrnam_r(name, &gr, buf, size, &found);
+	} while (rc == ERANGE && size < BUF_MAX);
 	if (!rc && found)
 		*ret = found->gr_gid;
 	else if (!rc && number(name) >= 0)
