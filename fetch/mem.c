@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,16 +35,22 @@ char *mem_part(const char *text, size_t len)
 	return or_exit(strndup(text, len));
 }
 
+char *mem_vprint(const char *fmt, va_list ap)
+{
+	char *text;
+
+	return or_exit(vasprintf(&text, fmt, ap) < 0 ? NULL : text);
+}
+
 char *mem_print(const char *fmt, ...)
 {
 	va_list ap;
 	char *text;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = mem_vprint(fmt, ap);
 	va_end(ap);
-	return or_exit(n < 0 ? NULL : text);
+	return text;
 }
 
 void mem_replace(char **p, const char *text)

@@ -173,13 +173,10 @@ void show_note(struct fetch *f, const char *fmt, ...)
 {
 	va_list ap;
 	char *text;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = mem_vprint(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
 	if (!f->o->quiet)
 		tell(f, text);
 	say_both(f, record_event("note", text), false);

@@ -59,12 +59,11 @@ __attribute__((format(printf, 2, 3))) static void add_field(struct slot *s, cons
 	struct curl_slist *longer;
 	va_list ap;
 	char *text;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = mem_vprint(fmt, ap);
 	va_end(ap);
-	longer = n < 0 ? NULL : curl_slist_append(s->headers, text);
+	longer = curl_slist_append(s->headers, text);
 	if (!longer)
 		abort();
 	free(text);
