@@ -63,6 +63,16 @@ class Service:
                 reply += client.recv(65536)
         return json.loads(reply[:-1])
 
+    def reload(self, config):
+        """HUP with another file; what RELOADING was told as, when it is over."""
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(config)
+        self.process.send_signal(signal.SIGHUP)
+        told = self.until("RELOADING")
+        if "READY" not in told:
+            self.until("READY")
+        return told["RELOADING"]
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(kit.PATIENCE)
@@ -113,24 +123,13 @@ class Notify(unittest.TestCase):
     def test_hup_reloads_and_says_so(self):
         with Service(self.folder, config="slots = 1\n") as service:
             service.until("READY")
-            with open(service.config, "w", encoding="utf-8") as f:
-                f.write("slots = 7\n")
-            service.process.send_signal(signal.SIGHUP)
-            told = service.until("RELOADING")
-            self.assertEqual("1", told["RELOADING"])
-            if "READY" not in told:
-                service.until("READY")
+            self.assertEqual("1", service.reload("slots = 7\n"))
             self.assertEqual(7, service.call("org.jobd.Stats")["parameters"]["totals"]["slots"])
 
     def test_a_broken_file_is_refused_and_the_old_settings_stay(self):
         with Service(self.folder, config="slots = 3\n") as service:
             service.until("READY")
-            with open(service.config, "w", encoding="utf-8") as f:
-                f.write("slots = many\n")
-            service.process.send_signal(signal.SIGHUP)
-            told = service.until("RELOADING")
-            if "READY" not in told:
-                service.until("READY")
+            service.reload("slots = many\n")
             self.assertEqual(3, service.call("org.jobd.Stats")["parameters"]["totals"]["slots"])
 
     def test_stopping_is_told_before_the_end(self):

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "jobtree.h"
+#include "dice.h"
 #include "../play.h"
 
 #define SEEDS 1500              /* for each of the two stories */
@@ -34,10 +35,7 @@ static struct jt_error err;
 
 static unsigned pick(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state >> 33) % n;
+	return dice_pick(&state, n);
 }
 
 /* ---- the stream -------------------------------------------------------------------------------------------------- */

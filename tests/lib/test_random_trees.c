@@ -8,6 +8,7 @@
 
 #include "jobtree.h"
 #include "oracle.h"
+#include "dice.h"
 #include "../play.h"
 
 #define SEEDS 4000              /* for each of the eight stories */
@@ -29,10 +30,7 @@ static int in_flight[ORACLE_MAX], n_flight;
 
 static unsigned pick(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state >> 33) % n;
+	return dice_pick(&state, n);
 }
 
 /* ---- making a tree ---- */
