@@ -274,6 +274,7 @@ int main(int argc, char **argv)
 	static struct daemon d;
 
 	failpoints_init(argc, argv);
+	notify_init();
 	conf_init(&d.e.conf);
 	if (options_read(&d.at, argc, argv) < 0 || read_conf(&d) < 0)
 		return 2;

@@ -14,7 +14,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The address in $NOTIFY_SOCKET: a path, or with a leading '@' an abstract name. Returns its length, or -1 with errno. */
+#include "log.h"
+
+static char *manager;           /* the address of the service manager; NULL: there is none */
+
+void notify_init(void)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+
+	manager = name ? strdup(name) : NULL;
+	if (name && !manager)
+		log_die("out of memory");
+	unsetenv("NOTIFY_SOCKET");
+}
+
+/* A path, or with a leading '@' an abstract name. Returns its length, or -1 with errno. */
 static int notify_address(const char *name, struct sockaddr_un *ret)
 {
 	size_t len = strlen(name);
@@ -44,15 +58,14 @@ static int send_to(const struct sockaddr_un *addr, int addr_len, const char *tex
 
 int notify_send(const char *fmt, ...)
 {
-	const char *name = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr;
 	char text[512];
 	va_list ap;
 	int addr_len, len;
 
-	if (!name)
+	if (!manager)
 		return 0;
-	addr_len = notify_address(name, &addr);
+	addr_len = notify_address(manager, &addr);
 	if (addr_len < 0)
 		return -1;
 	va_start(ap, fmt);

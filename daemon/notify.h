@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
+/* notify_init - take $NOTIFY_SOCKET out of the environment: a child would speak to the service manager in our name. Call once, early. */
+void notify_init(void);
 /*
- * notify_send - send a state ("READY=1\nSTATUS=...") to $NOTIFY_SOCKET. 0 when sent or when nobody asked for it, else -1 with
+ * notify_send - send a state ("READY=1\nSTATUS=...") to what was $NOTIFY_SOCKET. 0 when sent or when nobody asked for it, else -1 with
  * errno. Never blocks; losing a status is no reason to stop.
  */
 int notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

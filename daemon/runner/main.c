@@ -482,6 +482,7 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 	failpoints_init(argc, argv);
+	notify_init();
 	o = parse_options(argc, argv);
 	start(&r, &o);
 	tell_ready(&r, &o);

@@ -150,6 +150,16 @@ class Notify(unittest.TestCase):
             self.assertNotIn("NOTIFY_SOCKET", said.stdout)
             self.assertNotIn("LISTEN_FDS", said.stdout)
 
+    def test_the_runner_does_not_speak_for_jobd(self):
+        """It is there before jobd serves anybody, and would say so first; it has said what it says when a job of it has ended."""
+        with Service(self.folder, passed=False) as service:
+            self.assertEqual("Serving " + service.socket, service.until("READY")["STATUS"])
+            done = subprocess.run([kit.JOBCTL, "--socket", service.socket, "run", "-n", "a", "true"], capture_output=True, text=True,
+                                  timeout=kit.PATIENCE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertEqual(0, service.stop())
+            self.assertNotIn("READY", service.until("STOPPING"))
+
 
 if __name__ == "__main__":
     unittest.main()
