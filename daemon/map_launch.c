@@ -168,7 +168,7 @@ char **map_argv(struct active *a)
 {
 	const struct map *m = a->run->map;
 	const struct spec_item *item = a->spec->item;
-	struct jt_template_values v = { .slot = a->slot, .threads = m->set->threads };
+	struct jt_template_values v = { .slot = a->slot, .threads = m->set->threads, .columns = m->set->columns };
 	char **argv;
 	size_t n;
 

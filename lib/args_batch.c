@@ -28,6 +28,20 @@ static struct jt_batch with(const struct jt_batch *b, const struct jt_template *
 	return w;
 }
 
+/* And with one more tuple; NULL: of empty items. Joined, its pointers count as often as there are tuples: a little too much. */
+static struct jt_batch with_tuple(const struct jt_batch *b, const struct jt_template *t, const size_t *len)
+{
+	const struct jt_batch_limits *l = &b->limits;
+	struct jt_batch w = *b;
+	for (uint32_t i = 0; i < l->columns; i++) {
+		size_t n = (len ? len[i] : 0) + (l->joined && b->n > 0 ? l->join : 0);
+		w.bytes += l->joined ? n : jt_arg_cost(n);
+		w.cost += t ? jt_template_column_cost(t, i + 1, n) : jt_arg_cost(n);
+	}
+	w.n++;
+	return w;
+}
+
 static bool within(const struct jt_batch *b, size_t len)
 {
 	const struct jt_batch_limits *l = &b->limits;
@@ -36,21 +50,38 @@ static bool within(const struct jt_batch *b, size_t len)
 	       (l->string == 0 || longest <= l->string);
 }
 
-enum jt_batch_verdict jt_batch_offer(struct jt_batch *b, const struct jt_template *t, size_t len)
+/* with, alone: the batch with what is offered, and that alone. */
+static enum jt_batch_verdict judge(struct jt_batch *b, const struct jt_batch *with, const struct jt_batch *alone, size_t longest)
 {
-	struct jt_batch empty, w = with(b, t, len);
-	if (within(&w, len)) {
-		*b = w;
+	if (within(with, longest)) {
+		*b = *with;
 		return JT_BATCH_TAKEN;
 	}
+	return within(alone, longest) ? JT_BATCH_FULL : JT_BATCH_TOO_LONG;
+}
+
+enum jt_batch_verdict jt_batch_offer(struct jt_batch *b, const struct jt_template *t, size_t len)
+{
+	struct jt_batch empty, more = with(b, t, len), alone;
 	jt_batch_init(&empty, &b->limits);
-	w = with(&empty, t, len);
-	return within(&w, len) ? JT_BATCH_FULL : JT_BATCH_TOO_LONG;
+	alone = with(&empty, t, len);
+	return judge(b, &more, &alone, len);
+}
+
+enum jt_batch_verdict jt_batch_offer_tuple(struct jt_batch *b, const struct jt_template *t, const size_t *len)
+{
+	struct jt_batch empty, more = with_tuple(b, t, len), alone;
+	size_t longest = 0;
+	for (uint32_t i = 0; i < b->limits.columns; i++)
+		longest = len[i] > longest ? len[i] : longest;
+	jt_batch_init(&empty, &b->limits);
+	alone = with_tuple(&empty, t, len);
+	return judge(b, &more, &alone, longest);
 }
 
 bool jt_batch_is_full(const struct jt_batch *b, const struct jt_template *t)
 {
-	struct jt_batch w = with(b, t, 0);
+	struct jt_batch w = b->limits.columns ? with_tuple(b, t, NULL) : with(b, t, 0);
 	return b->n > 0 && !within(&w, 0);
 }
 

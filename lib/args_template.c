@@ -179,6 +179,17 @@ size_t jt_template_item_cost(const struct jt_template *t, size_t len)
 	return t->n_words_of_items * jt_arg_cost(len) + t->n_texts_of_items * (len + 1);
 }
 
+size_t jt_template_column_cost(const struct jt_template *t, uint32_t column, size_t len)
+{
+	size_t cost = 0;
+	for (size_t i = 0; i < t->n_pieces; i++) {
+		const struct piece *p = &t->piece[i];
+		if (p->kind == ITEMS || (p->kind == ITEM && p->column == column))
+			cost += is_whole_word(t, i) ? jt_arg_cost(len) : len + 1;
+	}
+	return cost;
+}
+
 /* ---- expansion ---- */
 
 /* Writes, or with NULL memory only measures: both passes are the same walk. */
@@ -217,19 +228,31 @@ static void put_number(struct writer *w, uint64_t number)
 	put(w, digits, (size_t)n);
 }
 
-static void put_joined(struct writer *w, const struct jt_template_values *v)
+/* Which items stand at a place: from the first one on, each `step`-th. */
+struct choice { size_t first, step; };
+
+static struct choice choice_of(const struct piece *p, const struct jt_template_values *v)
+{
+	if (p->kind == ITEMS)
+		return (struct choice){ 0, 1 };
+	if (v->columns == 0)
+		return (struct choice){ p->column - 1, v->n_items ? v->n_items : 1 };
+	return (struct choice){ p->column > v->columns ? v->n_items : p->column - 1, v->columns };
+}
+
+static void put_joined(struct writer *w, struct choice c, const struct jt_template_values *v)
 {
 	begin_word(w);
-	for (size_t i = 0; i < v->n_items; i++) {
-		if (i > 0)
+	for (size_t i = c.first; i < v->n_items; i += c.step) {
+		if (i > c.first)
 			put(w, " ", 1);
 		put(w, v->items[i].data, v->items[i].len);
 	}
 }
 
-static void put_spread(struct writer *w, const struct jt_template_values *v)
+static void put_spread(struct writer *w, struct choice c, const struct jt_template_values *v)
 {
-	for (size_t i = 0; i < v->n_items; i++) {
+	for (size_t i = c.first; i < v->n_items; i += c.step) {
 		put(w, v->items[i].data, v->items[i].len);
 		end_word(w);
 	}
@@ -242,11 +265,8 @@ static void put_piece(struct writer *w, const struct piece *p, const struct jt_t
 		put(w, p->text, p->len);
 		break;
 	case ITEMS:
-		put_joined(w, v);
-		break;
 	case ITEM:
-		if (p->column <= v->n_items)
-			put(w, v->items[p->column - 1].data, v->items[p->column - 1].len);
+		put_joined(w, choice_of(p, v), v);
 		break;
 	case SEQ:
 		put_number(w, v->seq);
@@ -260,11 +280,18 @@ static void put_piece(struct writer *w, const struct piece *p, const struct jt_t
 	}
 }
 
+/* Whether there may be any number of items at the place, each of which becomes a word. */
+static bool is_spread(const struct jt_template *t, size_t i, const struct jt_template_values *v)
+{
+	const struct piece *p = &t->piece[i];
+	return is_whole_word(t, i) && (p->kind == ITEMS || (p->kind == ITEM && p->column <= v->columns));
+}
+
 static void walk(struct writer *w, const struct jt_template *t, const struct jt_template_values *v)
 {
 	for (size_t i = 0; i < t->n_pieces; i++) {
-		if (t->piece[i].kind == ITEMS && is_whole_word(t, i)) {
-			put_spread(w, v);
+		if (is_spread(t, i, v)) {
+			put_spread(w, choice_of(&t->piece[i], v), v);
 			continue;
 		}
 		put_piece(w, &t->piece[i], v);

@@ -75,11 +75,16 @@ uint32_t jt_template_columns(const struct jt_template *t);        /* the highest
 size_t jt_template_head_cost(const struct jt_template *t);        /* exec cost without items, numbers at their longest */
 size_t jt_template_item_cost(const struct jt_template *t, size_t len);    /* at most what one more item of so many bytes adds to it */
 
+/* jt_template_column_cost - at most what an item of so many bytes adds as the column-th (from 1) of a tuple of a batch. O(words) */
+size_t jt_template_column_cost(const struct jt_template *t, uint32_t column, size_t len);
+
 struct jt_template_values {
 	const struct jt_bytes *items;
 	size_t n_items;
 	uint64_t seq;
 	uint32_t slot, threads;
+	uint32_t columns;                 /* items are a batch of tuples of so many, one after the other: {k} stands for the k-th of each, as {} does for
+	                                     all, a word each or with blanks between; 0: {k} is the k-th item */
 };
 /* jt_template_expand - a NULL-terminated argv in one piece of memory, to be freed with free(). NULL: out of memory. O(bytes) */
 char **jt_template_expand(const struct jt_template *t, const struct jt_template_values *v, size_t *ret_argc);
@@ -93,6 +98,7 @@ struct jt_batch_limits {
 	size_t string;                    /* one string: JT_ARG_STRING_MAX; 0: no limit */
 	size_t join;                      /* bytes of the separator; see joined */
 	bool joined;                      /* all items become one argument, `join` bytes between them */
+	uint32_t columns;                 /* what is offered are tuples of so many items: jt_batch_offer_tuple. Joined, each column is an argument; 0: items */
 };
 
 struct jt_batch {
@@ -109,6 +115,8 @@ void jt_batch_init(struct jt_batch *b, const struct jt_batch_limits *limits);
 void jt_batch_reset(struct jt_batch *b);
 /* jt_batch_offer - an item of len bytes. t says what it costs where it is put in; NULL: once, as a word. O(1) */
 enum jt_batch_verdict jt_batch_offer(struct jt_batch *b, const struct jt_template *t, size_t len);
+/* jt_batch_offer_tuple - the same for a tuple of limits.columns items of so many bytes each. O(columns x words) */
+enum jt_batch_verdict jt_batch_offer_tuple(struct jt_batch *b, const struct jt_template *t, const size_t *len);
 /* Whether not even an empty item would be taken: it can be handed on now. */
 bool jt_batch_is_full(const struct jt_batch *b, const struct jt_template *t);
 

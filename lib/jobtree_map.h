@@ -81,7 +81,8 @@ int jt_zip(const struct jt_source *sources, size_t n, enum jt_zip how, const str
 
 /*
  * jt_batches - one source of batches. An item of it: `data` is an array of `len` struct jt_item, as jt_zip makes, or with limits.joined the bytes
- * of all with the separator between them. Items are bytes. The last batch may be small; an item that fits into no batch is one by itself.
+ * of all with the separator between them. Items are bytes; with limits.columns they are tuples of so many, as jt_zip makes: then `data` has all
+ * parts, tuple by tuple, or with limits.joined one item a column, joined. The last batch may be small; an item that fits into no batch is one by itself.
  * A batch is handed on when nothing more fits into it, when no item came for linger_ns, and at the end.
  * Takes the source. Returns 0 with *ret, or -1 with *err, the source closed: JT_ENOMEM, JT_ELIMIT (no descriptor to be had). O(1) an item.
  */

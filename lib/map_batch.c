@@ -20,8 +20,8 @@ struct batches {
 	struct jt_batch_opts opts;
 	char *separator;
 	struct jt_batch batch;
-	struct jt_item *item;             /* batch.n of them */
-	size_t cap;
+	struct jt_item *item;             /* batch.n of them, or of tuples, one after the other */
+	size_t cap, *len;                 /* len: of the parts of one tuple */
 	struct jt_item carried;
 	bool carries, source_over, lingers;
 	int end;                          /* what the source ended with */
@@ -31,46 +31,78 @@ struct batches {
 
 /* ---- what is handed on ---- */
 
-/* The first n, as bytes with the separator between them. */
-static int join(struct batches *b, size_t n, struct jt_item *ret)
+/* So many items of the array are what the source gives at once. */
+static size_t width(const struct batches *b)
 {
-	size_t len = 0, at = 0, sep = b->opts.limits.join;
+	return b->opts.limits.columns ? b->opts.limits.columns : 1;
+}
+
+static void put(char *text, size_t *at, const void *data, size_t len)
+{
+	if (len > 0)
+		memcpy(text + *at, data, len);
+	*at += len;
+}
+
+/* Of the first n, those of a column, as bytes with the separator between them. */
+static int join(const struct batches *b, size_t n, size_t column, struct jt_item *ret)
+{
+	size_t len = 0, at = 0, sep = b->opts.limits.join, step = width(b);
 	for (size_t i = 0; i < n; i++)
-		len += b->item[i].len + (i > 0 ? sep : 0);
+		len += b->item[i * step + column].len + (i > 0 ? sep : 0);
 	char *text = malloc(len + 1);
 	if (!text)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && sep > 0)
-			memcpy(text + at, b->separator, sep);
-		at += i > 0 ? sep : 0;
-		if (b->item[i].len > 0)
-			memcpy(text + at, b->item[i].data, b->item[i].len);
-		at += b->item[i].len;
+		const struct jt_item *item = &b->item[i * step + column];
+		put(text, &at, b->separator, i > 0 ? sep : 0);
+		put(text, &at, item->data, item->len);
 	}
-	for (size_t i = 0; i < n; i++)
-		jt_item_done(&b->item[i]);
 	*ret = (struct jt_item){ text, len, free };
+	return 0;
+}
+
+/* A tuple of joined columns. */
+static int join_tuples(const struct batches *b, size_t n, struct jt_item *ret)
+{
+	struct jt_item *tuple = jti_tuple_new(width(b));
+	if (!tuple)
+		return -1;
+	for (size_t i = 0; i < width(b); i++)
+		if (join(b, n, i, &tuple[i]) < 0) {
+			jti_tuple_free(tuple);
+			return -1;
+		}
+	*ret = (struct jt_item){ tuple, width(b), jti_tuple_free };
+	return 0;
+}
+
+static int join_all(struct batches *b, size_t n, struct jt_item *ret)
+{
+	if ((b->opts.limits.columns ? join_tuples(b, n, ret) : join(b, n, 0, ret)) < 0)
+		return -1;
+	for (size_t i = 0; i < n * width(b); i++)
+		jt_item_done(&b->item[i]);
 	return 0;
 }
 
 static int bundle(struct batches *b, size_t n, struct jt_item *ret)
 {
-	struct jt_item *tuple = jti_tuple_new(n);
+	struct jt_item *tuple = jti_tuple_new(n * width(b));
 	if (!tuple)
 		return -1;
-	memcpy(tuple, b->item, n * sizeof(*tuple));
-	*ret = (struct jt_item){ tuple, n, jti_tuple_free };
+	memcpy(tuple, b->item, n * width(b) * sizeof(*tuple));
+	*ret = (struct jt_item){ tuple, n * width(b), jti_tuple_free };
 	return 0;
 }
 
 /* What stays behind was counted when it came in; only n matters for it: nothing is added to it any more. */
 static int hand_on(struct batches *b, size_t n, struct jt_item *ret)
 {
-	if ((b->opts.limits.joined ? join(b, n, ret) : bundle(b, n, ret)) < 0)
+	if ((b->opts.limits.joined ? join_all(b, n, ret) : bundle(b, n, ret)) < 0)
 		return -ENOMEM;
-	memmove(b->item, b->item + n, (b->batch.n - n) * sizeof(*b->item));
 	size_t left = b->batch.n - n;
+	memmove(b->item, b->item + n * width(b), left * width(b) * sizeof(*b->item));
 	jt_batch_reset(&b->batch);
 	b->batch.n = left;
 	b->lingers = false;
@@ -92,18 +124,37 @@ static int at_the_end(struct batches *b, struct jt_item *ret)
 
 /* ---- what comes in ---- */
 
+/* The parts of a tuple move over; its shell goes. */
 static int append(struct batches *b, struct jt_item item)
 {
-	if (jti_room(&b->item, &b->cap, b->batch.n + 1, sizeof(*b->item)) < 0)
+	size_t n = width(b);
+	if (jti_room(&b->item, &b->cap, b->batch.n * n, sizeof(*b->item)) < 0)
 		return -ENOMEM;
-	b->item[b->batch.n - 1] = item;
+	struct jt_item *place = &b->item[(b->batch.n - 1) * n];
+	if (b->opts.limits.columns == 0) {
+		*place = item;
+		return 0;
+	}
+	memcpy(place, item.data, n * sizeof(*place));
+	memset(item.data, 0, n * sizeof(*place));
+	jt_item_done(&item);
 	return 0;
+}
+
+static enum jt_batch_verdict offer(struct batches *b, const struct jt_item *item)
+{
+	if (b->opts.limits.columns == 0)
+		return jt_batch_offer(&b->batch, b->opts.template, item->len);
+	const struct jt_item *part = item->data;
+	for (size_t i = 0; i < width(b); i++)
+		b->len[i] = part[i].len;
+	return jt_batch_offer_tuple(&b->batch, b->opts.template, b->len);
 }
 
 /* Takes the item. 1: *ret is a batch; 0: go on. */
 static int take(struct batches *b, struct jt_item item, struct jt_item *ret)
 {
-	enum jt_batch_verdict v = jt_batch_offer(&b->batch, b->opts.template, item.len);
+	enum jt_batch_verdict v = offer(b, &item);
 	if (v != JT_BATCH_TAKEN && b->batch.n > 0) {
 		b->carried = item;
 		b->carries = true;
@@ -184,7 +235,7 @@ static int batches_fd(void *arg)
 static void batches_close(void *arg)
 {
 	struct batches *b = arg;
-	for (size_t i = 0; i < b->batch.n; i++)
+	for (size_t i = 0; i < b->batch.n * width(b); i++)
 		jt_item_done(&b->item[i]);
 	if (b->carries)
 		jt_item_done(&b->carried);
@@ -195,6 +246,7 @@ static void batches_close(void *arg)
 	if (b->timer >= 0)
 		close(b->timer);
 	free(b->item);
+	free(b->len);
 	free(b->separator);
 	free(b);
 }
@@ -209,14 +261,16 @@ static int open_linger(struct batches *b)
 	return b->epoll >= 0 && b->timer >= 0 && epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->timer, &ev) == 0 ? 0 : -1;
 }
 
-static int copy_separator(struct batches *b)
+static int take_memory(struct batches *b)
 {
-	if (!b->opts.limits.joined)
-		return 0;
-	b->separator = malloc(b->opts.limits.join + 1);
-	if (b->separator && b->opts.limits.join > 0)
-		memcpy(b->separator, b->opts.separator, b->opts.limits.join);
-	return b->separator ? 0 : -1;
+	size_t join = b->opts.limits.joined ? b->opts.limits.join : 0;
+	b->separator = malloc(join + 1);
+	b->len = calloc(width(b), sizeof(*b->len));
+	if (!b->separator || !b->len)
+		return -1;
+	if (join > 0)
+		memcpy(b->separator, b->opts.separator, join);
+	return 0;
 }
 
 int jt_batches(const struct jt_source *source, const struct jt_batch_opts *opts, struct jt_source *ret, struct jt_error *err)
@@ -229,11 +283,12 @@ int jt_batches(const struct jt_source *source, const struct jt_batch_opts *opts,
 	}
 	*b = (struct batches){ .source = *source, .opts = *opts, .shares = opts->spread, .epoll = -1, .timer = -1, .watched = -1 };
 	jt_batch_init(&b->batch, &opts->limits);
-	if (copy_separator(b) == 0 && open_linger(b) == 0) {
+	bool has_memory = take_memory(b) == 0;
+	if (has_memory && open_linger(b) == 0) {
 		*ret = (struct jt_source){ batches_next, batches_fd, batches_close, b };
 		return 0;
 	}
-	jti_fail(err, b->opts.limits.joined && !b->separator ? JT_ENOMEM : JT_ELIMIT, JT_NONE, "batches: out of memory or descriptors");
+	jti_fail(err, has_memory ? JT_ELIMIT : JT_ENOMEM, JT_NONE, "batches: out of memory or descriptors");
 	batches_close(b);
 	return -1;
 }

@@ -45,6 +45,7 @@ static bool all_text(const struct task *t)
 
 static void add_item(struct buf *b, const struct task *t)
 {
+	uint32_t columns = t->stage->set->columns;
 	bool text = all_text(t);
 
 	if (!t->stage->set->tuples) {
@@ -57,10 +58,14 @@ static void add_item(struct buf *b, const struct task *t)
 
 		if (i > 0)
 			buf_putc(b, ',');
+		if (columns > 0 && i % columns == 0)
+			buf_putc(b, '[');
 		if (text)
 			escape_json(b, part.len ? part.data : "", part.len);
 		else
 			add_base64_string(b, part.data, part.len);
+		if (columns > 0 && i % columns == columns - 1)
+			buf_putc(b, ']');
 	}
 	buf_putc(b, ']');
 }

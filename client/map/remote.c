@@ -20,7 +20,7 @@
 
 uint32_t remote_window(const struct stage_settings *set)
 {
-	return set->batches && set->tuples ? 2 * set->window : set->window;
+	return set->unit > 0 ? 2 * set->window : set->window;
 }
 
 bool remote_is_over(const struct remote *r)

@@ -163,18 +163,13 @@ static bool is_silent(const struct task *t, const json_t *e)
 	return json_is_true(json_object_get(e, "delivered")) && t->stage->loop->set->resume != RESUME_ALL;
 }
 
-static bool has_parts(const struct task *t)
-{
-	return (t->n_parts ? t->n_parts : task_parts(t)) > 1;
-}
-
 /* It could not be executed. The one that is too long as a whole stays with the daemon until its parts have left. */
 static void not_started(struct remote *r, struct task *t, int error)
 {
-	if (error == E2BIG && has_parts(t) && t->n_parts == 0) {
+	if (error == E2BIG && task_can_divide(t) && t->n_parts == 0) {
 		t->there.whole_tag = t->there.tag;
 		t->there.whole_silent = t->silent;
-	} else if (error == E2BIG && has_parts(t)) {
+	} else if (error == E2BIG && task_can_divide(t)) {
 		remote_tell_delivered(r, t->there.tag);
 	}
 	stage_task_not_started(t, error);
@@ -189,7 +184,7 @@ static void ended(struct remote *r, struct task *t, const json_t *e)
 	take_end(r, t, e);
 	t->why = was_stopped(e) ? TASK_STOPPED : 0;
 	t->status = status_of(e);
-	if (!t->why && strcmp(text_of(e, "reason"), "spawn") == 0 && (!t->silent || (t->status == TASK_E2BIG && has_parts(t)))) {
+	if (!t->why && strcmp(text_of(e, "reason"), "spawn") == 0 && (!t->silent || (t->status == TASK_E2BIG && task_can_divide(t)))) {
 		not_started(r, t, spawn_error(text_of(e, "message")));
 		return;
 	}

@@ -24,12 +24,15 @@ static json_t *base64_of(const char *text)
 
 static json_t *command_of(const struct stage_settings *set)
 {
-	json_t *words = json_array();
+	json_t *words = json_array(), *command;
 
 	for (size_t i = 0; i < set->n_words; i++)
 		json_array_append_new(words, base64_of(set->words[i]));
-	return json_pack("{s:o, s:b, s:b, s:i}", "words_b64", words, "shell", set->shell != NULL, "stdin", (int)set->item_on_stdin, "threads",
-			 (int)set->threads);
+	command = json_pack("{s:o, s:b, s:b, s:i}", "words_b64", words, "shell", set->shell != NULL, "stdin", (int)set->item_on_stdin, "threads",
+			    (int)set->threads);
+	if (command && set->columns > 0)
+		json_object_set_new(command, "columns", json_integer(set->columns));
+	return command;
 }
 
 /* Exit statuses among the kinds: all of them, or those of a list. */

@@ -194,7 +194,7 @@ static int add_stage(struct map_settings *m, const struct options *o, const char
 {
 	m->stage = xrealloc(m->stage, m->n_stages + 1, sizeof(*m->stage));
 	m->n_stages++;
-	return stage_settings_read(&m->stage[m->n_stages - 1], o, words, n, m->n_stages == 1 && m->n_inputs > 1, m->local);
+	return stage_settings_read(&m->stage[m->n_stages - 1], o, words, n, m->n_stages == 1 && m->n_inputs > 1 ? (uint32_t)m->n_inputs : 0, m->local);
 }
 
 static int read_then(struct map_settings *m, const char *const *words, size_t n, size_t *ret_used)
@@ -232,8 +232,6 @@ static int check_together(const struct map_settings *m)
 {
 	const struct stage_settings *first = &m->stage[0];
 
-	if (m->n_inputs > 1 && first->batches)
-		return complain(CTL_USAGE, "several inputs make tuples: they cannot be batched with -n, -s, --join, --linger or --spread");
 	if (is_kept(m) && m->n_stages > 1)
 		return complain(CTL_USAGE, "--%s goes not with --then; give each stage a map of its own, with a pipe between them", m->log ? "log" : "name");
 	if (m->records.block > 0 && (first->batches || m->n_inputs > 1))

@@ -41,6 +41,8 @@ struct stage_settings {
 	int64_t timeout_ns, grace_ns;           /* timeout 0: none */
 	bool batches;
 	struct jt_batch_opts batch;
+	uint32_t columns;                       /* of a batch of tuples; 0: its parts are items, or a tuple */
+	uint32_t unit;                          /* a batch may be divided at each so many of its parts; 0: it may not, or is none */
 };
 
 struct map_settings {

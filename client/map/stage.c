@@ -255,11 +255,11 @@ static void cannot_execute(struct stage *s, const char *why, int exit_status)
 /* Of a batch that is too long for exec the first half starts; the rest follows it. */
 static bool halve(struct task *t)
 {
-	size_t n = t->n_parts ? t->n_parts : task_parts(t) - t->part_at;
+	size_t unit = t->stage->set->unit;
 
-	if (n < 2 || t->stage->set->item_on_stdin)
+	if (!task_can_divide(t))
 		return false;
-	t->n_parts = n / 2;
+	t->n_parts = (t->n_parts ? t->n_parts : task_parts(t) - t->part_at) / unit / 2 * unit;
 	return true;
 }
 

@@ -206,7 +206,9 @@ static int read_batch(struct stage_settings *s, const struct map_options *p)
 	s->batch.separator = p->join;
 	s->batch.linger_ns = p->linger_ms > 0 ? (int64_t)(p->linger_ms * 1e6) : p->linger_ms == 0 ? 1 : 0;
 	s->batch.spread = p->spread ? s->slots : 0;
-	s->tuples = !l->joined;
+	l->columns = s->columns;
+	s->unit = l->joined || s->item_on_stdin ? 0 : s->columns ? s->columns : 1;
+	s->tuples = !l->joined || s->columns > 0;
 	return read_batch_bytes(s, p->batch_bytes);
 }
 
@@ -217,17 +219,19 @@ static int check_tuples(const struct stage_settings *s)
 	return 0;
 }
 
-int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped,
+int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, uint32_t columns,
 			bool local)
 {
 	int rc;
 
-	*s = (struct stage_settings){ .tuples = zipped, .local = local, .words = words, .n_words = n };
+	*s = (struct stage_settings){ .tuples = columns > 0, .columns = columns, .local = local, .words = words, .n_words = n };
 	rc = read_control(s, o);
 	rc = rc ? rc : read_retry(s, &o->map);
 	rc = rc ? rc : read_stdin(s, o);
 	rc = rc ? rc : read_command(s, o, words, n);
 	rc = rc ? rc : read_batch(s, &o->map);
+	if (s->unit == 0)
+		s->columns = 0;                 /* of what is put in, not of what comes */
 	return rc ? rc : check_tuples(s);
 }
 

@@ -5,9 +5,9 @@
 
 #include "map/settings.h"
 
-/* stage_settings_read - n words are the command. zipped: its items are tuples. local: it runs here. 0, or an exit status, and it has complained;
+/* stage_settings_read - n words are the command. columns: its items are tuples of so many, 0: they are none. local: it runs here. 0, or an exit status, and it has complained;
  * stage_settings_done in both cases. */
-int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, bool zipped,
+int stage_settings_read(struct stage_settings *s, const struct options *o, const char *const *words, size_t n, uint32_t columns,
 			bool local);
 void stage_settings_done(struct stage_settings *s);
 

@@ -184,6 +184,13 @@ size_t task_parts(const struct task *t)
 	return t->stage->set->tuples ? t->item->len : 1;
 }
 
+bool task_can_divide(const struct task *t)
+{
+	size_t n = t->n_parts ? t->n_parts : task_parts(t) - t->part_at, unit = t->stage->set->unit;
+
+	return unit > 0 && n >= 2 * unit;
+}
+
 struct jt_bytes task_part(const struct task *t, size_t i)
 {
 	const struct jt_item *part = t->stage->set->tuples ? (const struct jt_item *)t->item->data + i : t->item;
@@ -210,7 +217,7 @@ struct jt_bytes *task_words(const struct task *t, size_t *ret_n)
 static char **argv_of(const struct task *t)
 {
 	const struct stage_settings *set = t->stage->set;
-	struct jt_template_values v = { .seq = t->seq, .slot = t->slot + 1, .threads = set->threads };
+	struct jt_template_values v = { .seq = t->seq, .slot = t->slot + 1, .threads = set->threads, .columns = set->columns };
 	struct jt_bytes *words = task_words(t, &v.n_items);
 	size_t argc;
 	char **argv;

@@ -87,6 +87,8 @@ bool task_is_whole(const struct task *t);
 /* task_parts - how many items it has: those of a batch or a tuple. */
 size_t task_parts(const struct task *t);
 struct jt_bytes task_part(const struct task *t, size_t i);
+/* task_can_divide - whether it is a batch, and what is started of it is more than the least that can be. */
+bool task_can_divide(const struct task *t);
 /* task_words - the items of this start, *ret_n of them. NULL: a NUL is in one, which no argument can hold. Freed by the caller. */
 struct jt_bytes *task_words(const struct task *t, size_t *ret_n);
 

@@ -65,6 +65,7 @@ struct spec_map {
 	struct spec_strings words;      /* the template */
 	bool shell, item_on_stdin;
 	uint32_t threads;               /* what {threads} says */
+	uint32_t columns;               /* an item is a batch of tuples of so many; 0: of items, or one tuple */
 	uint32_t window;                /* items in hand, at most */
 	int stderr_to;                  /* enum spec_stderr */
 	int64_t output_max;             /* bytes of one item's output; 0: not given */

@@ -26,6 +26,7 @@ static const struct field command_fields[] = {
 	FIELD_BOOL("shell", struct spec_map, shell, 0),
 	FIELD_BOOL("stdin", struct spec_map, item_on_stdin, 0),
 	FIELD_UINT32("threads", struct spec_map, threads, 1, SLOTS_MAX, 0),
+	FIELD_UINT32("columns", struct spec_map, columns, 1, JT_TEMPLATE_COLUMNS_MAX, 0),
 	FIELD_END
 };
 

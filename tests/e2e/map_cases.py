@@ -316,6 +316,34 @@ class Batches(Map):
         p.stdin.write(b"1\n2\n")
         self.assertEqual(b"1 2\n", p.stdout.readline())
 
+    def test_batches_of_tuples(self):
+        for name, text in (("a", "1\n2\n3\n"), ("b", "x\ny\nz\n")):
+            with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
+                f.write(text)
+        ab = ("-a", "a", "-a", "b")
+        self.assertEqual(["1 x 2 y", "3 z"], self.lines(*ab, "-n", "2", "echo", text=""))
+        self.assertEqual(["x y : 1 2 <1 2>", "z : 3 <3>"], self.lines(*ab, "-n", "2", "echo", "{2}", ":", "{1}", "<{1}>", text=""))
+        self.assertEqual(["1,2,3 x,y,z"], self.lines(*ab, "--join", ",", "echo", text=""))
+        row = json.loads(self.run_map(*ab, "-n", "3", "--out", "jsonl", "true").stdout)
+        self.assertEqual([["1", "x"], ["2", "y"], ["3", "z"]], row["item"])
+
+    def test_a_batch_of_tuples_is_halved_between_them(self):
+        for name in "ab":
+            with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
+                f.write("".join("%d%s%s\n" % (i, name, "-" * 131000) for i in range(20)))
+        show = "import sys; print(*(word.rstrip('-') for word in sys.argv[1:]))"
+        out = self.lines("-a", "a", "-a", "b", "-n", "20", "-s", "100M", sys.executable, "-c", show, text="")
+        self.assertGreater(len(out), 1)
+        self.assertEqual({"a"}, {line.split()[0][-1] for line in out})
+        self.assertEqual(" ".join("%da %db" % (i, i) for i in range(20)), " ".join(out))
+
+    def test_a_tuple_too_long_is_never_cut(self):
+        for name, text in (("a", "x" * 140000 + "\n1\n"), ("b", "y\n2\n")):
+            with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
+                f.write(text)
+        rows = [json.loads(line) for line in self.lines("-a", "a", "-a", "b", "--out", "jsonl", "echo", text="", rc=1)]
+        self.assertEqual([("E2BIG", ""), (0, "1 2\n")], [(row["status"], row["stdout"]) for row in rows])
+
 # A command that says when it is there, and when it got SIGTERM: blocked and waited for, as a shell may take it just before it sleeps.
 WAITER = """
 import signal, sys

@@ -42,7 +42,7 @@ static const char *expansion(const char *words, const char *const *items, size_t
 
 	for (size_t i = 0; i < n_items; i++)
 		v[i] = (struct jt_bytes){ items[i], strlen(items[i]) };
-	struct jt_template_values values = { v, n_items, 7, 3, 2 };
+	struct jt_template_values values = { v, n_items, 7, 3, 2, 0 };
 	char **argv = jt_template_expand(t, &values, &argc);
 	out[0] = 0;
 	for (size_t i = 0; i < argc; i++)
@@ -86,7 +86,7 @@ START_TEST(an_empty_word_and_an_empty_item_stay_words)
 {
 	char prog[] = "prog", *argv[] = { prog, prog + 4 };
 	struct jt_bytes empty = { "", 0 };
-	struct jt_template_values v = { &empty, 1, 1, 1, 1 };
+	struct jt_template_values v = { &empty, 1, 1, 1, 1, 0 };
 	size_t argc;
 	struct jt_template *t = jt_template_new(argv, 2, JT_TEMPLATE_APPEND, NULL);
 	char **got = jt_template_expand(t, &v, &argc);
@@ -132,7 +132,7 @@ START_TEST(costs_cover_the_expansion)
 				items[k] = (struct jt_bytes){ text, k * 40 };
 				said += jt_template_item_cost(t, items[k].len);
 			}
-			struct jt_template_values v = { items, n, UINT64_MAX, UINT32_MAX, 1 };
+			struct jt_template_values v = { items, n, UINT64_MAX, UINT32_MAX, 1, 0 };
 			char **argv = jt_template_expand(t, &v, &argc);
 			size_t is = jt_arg_strings_cost(argv);
 			ck_assert_msg(cases[i].exact ? is == said : is <= said, "%s with %zu: %zu said, is %zu", cases[i].words, n, said, is);
@@ -144,6 +144,31 @@ START_TEST(costs_cover_the_expansion)
 END_TEST
 
 /* ---- limits ---- */
+
+/* Items a1 a2 b1 b2: two tuples. */
+START_TEST(a_batch_of_tuples_has_columns)
+{
+	static const struct {
+		const char *words, *want;
+	} cases[] = { { "c", "[c][a][1][bb][22]" }, { "c {2} {1}", "[c][1][22][a][bb]" }, { "c x{1} {}y", "[c][xa bb][a 1 bb 22y]" },
+		      { "c {3} z{3}", "[c][][z]" }, { "c {1}{2}", "[c][a bb1 22]" } };
+	static const struct jt_bytes items[] = { { "a", 1 }, { "1", 1 }, { "bb", 2 }, { "22", 2 } };
+	for (size_t i = 0; i < N(cases); i++) {
+		struct jt_template *t = template_of(cases[i].words, JT_TEMPLATE_APPEND);
+		struct jt_template_values v = { .items = items, .n_items = 4, .columns = 2 };
+		size_t said = jt_template_head_cost(t), argc, at = 0;
+		char **argv = jt_template_expand(t, &v, &argc), got[256] = "";
+		for (size_t k = 0; k < argc; k++)
+			at += (size_t)snprintf(got + at, sizeof(got) - at, "[%s]", argv[k]);
+		for (size_t k = 0; k < N(items); k++)
+			said += jt_template_column_cost(t, (uint32_t)(k % 2 + 1), items[k].len);
+		ck_assert_str_eq(got, cases[i].want);
+		ck_assert_uint_le(jt_arg_strings_cost(argv), said);
+		free(argv);
+		jt_template_free(t);
+	}
+}
+END_TEST
 
 START_TEST(limits_of_systems)
 {
@@ -257,7 +282,7 @@ static char **largest(struct jt_template *t, size_t budget, const char *item, si
 	struct jt_bytes *items = calloc(n + 1, sizeof(*items));
 	for (size_t i = 0; i < n; i++)
 		items[i] = (struct jt_bytes){ item, len };
-	struct jt_template_values v = { items, n, 1, 1, 1 };
+	struct jt_template_values v = { items, n, 1, 1, 1, 0 };
 	char **argv = jt_template_expand(t, &v, &argc);
 	free(items);
 	return argv;
@@ -310,7 +335,7 @@ int main(void)
 	Suite *s = suite_create("arguments");
 	TCase *c = tcase_create("arguments");
 	static const TTest *const *const tests[] = { &places_are_filled, &an_empty_word_and_an_empty_item_stay_words, &bad_templates_are_refused,
-						     &costs_cover_the_expansion, &limits_of_systems, &a_batch_ends_where_a_limit_says,
+						     &costs_cover_the_expansion, &a_batch_of_tuples_has_columns, &limits_of_systems, &a_batch_ends_where_a_limit_says,
 						     &a_full_batch_need_not_wait_for_the_item_that_does_not_fit, &what_is_left_is_shared_evenly,
 						     &one_string_has_its_own_limit };
 	for (size_t i = 0; i < N(tests); i++)

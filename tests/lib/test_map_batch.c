@@ -199,6 +199,60 @@ START_TEST(closed_in_the_middle_nothing_is_left)
 }
 END_TEST
 
+/* Two sources of words, zipped, and batches of their tuples. */
+static struct words seconds;
+
+static struct jt_source batches_of_pairs(const char *const *a, const char *const *b, const struct jt_batch_opts *o)
+{
+	struct jt_error err;
+	struct jt_source ret;
+	words = (struct words){ .v = a, .fd = -1 };
+	seconds = (struct words){ .v = b, .fd = -1 };
+	struct jt_source s[] = { { next_word, word_fd, close_words, &words }, { next_word, word_fd, close_words, &seconds } };
+	ck_assert_int_eq(jt_zip(s, 2, JT_ZIP_SHORT, NULL, &ret, &err), 0);
+	ck_assert_msg(jt_batches(&ret, o, &ret, &err) == 0, "%s", err.text);
+	return ret;
+}
+
+static void done_with_pairs(struct jt_source *s)
+{
+	s->close(s->arg);
+	ck_assert_int_eq(words.closed + seconds.closed, 2);
+	ck_assert_int_eq(words.made + seconds.made, words.released);
+}
+
+static const char *const firsts[] = { "a", "b", "...", "c", NULL }, *const others[] = { "1", "2", "3", NULL };
+
+START_TEST(tuples_stay_together)
+{
+	struct jt_source s = batches_of_pairs(firsts, others, &(struct jt_batch_opts){ .limits = { .items = 2, .columns = 2 } });
+	ck_assert_str_eq(next(&s), "a+1+b+2");
+	ck_assert_str_eq(next(&s), "again");
+	ck_assert_str_eq(next(&s), "c+3");
+	ck_assert_str_eq(next(&s), "end");
+	done_with_pairs(&s);
+	s = batches_of_pairs(firsts, others, &(struct jt_batch_opts){ .limits = { .bytes = 2 * jt_arg_cost(1), .columns = 2 } });
+	ck_assert_str_eq(next(&s), "a+1");
+	done_with_pairs(&s);
+	s = batches_of_pairs(firsts, others, &(struct jt_batch_opts){ .limits = { .items = 9, .columns = 2 }, .spread = 2 });
+	ck_assert_str_eq(next(&s), "again");
+	ck_assert_str_eq(next(&s), "a+1+b+2");
+	ck_assert_str_eq(next(&s), "c+3");
+	done_with_pairs(&s);
+}
+END_TEST
+
+START_TEST(tuples_are_joined_by_column)
+{
+	struct jt_batch_limits l = { .items = 9, .joined = true, .join = 2, .columns = 2 };
+	struct jt_source s = batches_of_pairs(firsts, others, &(struct jt_batch_opts){ .limits = l, .separator = "; " });
+	ck_assert_str_eq(next(&s), "again");
+	ck_assert_str_eq(next(&s), "a; b; c+1; 2; 3");
+	ck_assert_str_eq(next(&s), "end");
+	done_with_pairs(&s);
+}
+END_TEST
+
 int main(void)
 {
 	static const TTest *const *const tests[] = { &cut_by_number_and_the_last_is_what_is_left,
@@ -208,7 +262,9 @@ int main(void)
 						     &a_partial_batch_lingers_and_is_handed_on,
 						     &the_descriptor_is_that_of_the_source_too,
 						     &joined_batches_are_one_string,
-						     &closed_in_the_middle_nothing_is_left };
+						     &closed_in_the_middle_nothing_is_left,
+						     &tuples_stay_together,
+						     &tuples_are_joined_by_column };
 	Suite *suite = suite_create("batches");
 	TCase *t = tcase_create("batches");
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
