@@ -20,8 +20,13 @@
 
 /* ---- replies ----------------------------------------------------------------------------------------------------------- */
 
+static void flush_ends(struct map *m);
+
+/* Ends that were gathered go first: pieces of an output are not told before an end that was there before. */
 void map_say(struct map *m, json_t *params)
 {
+	if (m->ends)
+		flush_ends(m);
 	call_continue(m->call, params);
 }
 
@@ -186,6 +191,7 @@ static void recorded(struct store_op *op)
 	if (it && it->is_asking) {
 		it->is_asking = false;
 		record_read(it, op->n_attempts ? &op->attempts[0] : NULL);
+		map_read_on(it);
 	}
 	map_pump(m);
 }

@@ -208,6 +208,8 @@ static void step(struct reader *rd)
 
 	if (rd->asking || !attempt || !it->map->greeted)
 		return;
+	if (it->is_untold || it->is_asking)
+		return;                 /* its end is told first: perhaps that it was delivered already, and nobody wants it */
 	if (it->state == ITEM_ENDED && it->cancelled && !it->bytes) {
 		say(rd, "", 0, true);
 		return;

@@ -122,7 +122,7 @@ int chunks_put(struct chunk_store *s, struct chunks *c, const char *data, size_t
 		size_t part = n - at < CHUNK_MAX ? n - at : CHUNK_MAX;
 		bool spool;
 
-		memcpy(s->scratch, data + at, part);
+		memmove(s->scratch, data + at, part);       /* data may be the scratch itself */
 		if (add_scratch(s, c, part, EXCESS_SPOOL, &spool) < 0)
 			return -1;
 		at += part;

@@ -30,7 +30,7 @@ static void hash_text(XXH3_state_t *st, const void *data, size_t len)
 	XXH3_128bits_update(st, data, len);
 }
 
-static void hash_command(struct keys *k, const struct stage_settings *set)
+static void hash_command(struct keys *k, const struct stage_settings *set, uint64_t number)
 {
 	XXH3_state_t st;
 
@@ -38,6 +38,8 @@ static void hash_command(struct keys *k, const struct stage_settings *set)
 	hash_text(&st, set->item_on_stdin ? "i" : set->shell ? "s" : "a", 1);
 	for (size_t i = 0; i < set->n_words; i++)
 		hash_text(&st, set->words[i], strlen(set->words[i]));
+	if (number > 1)
+		hash_text(&st, &number, sizeof(number));
 	XXH128_canonicalFromHash(&k->command, XXH3_128bits_digest(&st));
 }
 
@@ -49,11 +51,11 @@ static int failed(const struct keys *k)
 	return -1;
 }
 
-struct keys *keys_new(const struct stage_settings *set)
+struct keys *keys_new(const struct stage_settings *set, size_t number)
 {
 	struct keys *k = xcalloc(1, sizeof(*k));
 
-	hash_command(k, set);
+	hash_command(k, set, number);
 	if (sqlite3_open_v2("", &k->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
 	    sqlite3_exec(k->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
 	    sqlite3_prepare_v3(k->db, sql_seen, -1, SQLITE_PREPARE_PERSISTENT, &k->seen, NULL) == SQLITE_OK)

@@ -13,8 +13,8 @@
 
 struct keys;
 
-/* keys_new - for the items of one map. NULL with errno: nothing can be noted. */
-struct keys *keys_new(const struct stage_settings *set);
+/* keys_new - for the items of one stage, the number-th from 1: what one has done does not count in another. NULL with errno: nothing can be noted. */
+struct keys *keys_new(const struct stage_settings *set, size_t number);
 void keys_free(struct keys *k);
 /* keys_command - KEY_SIZE bytes that stand for the command alone. */
 const unsigned char *keys_command(const struct keys *k);

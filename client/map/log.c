@@ -39,7 +39,8 @@ _Static_assert(LOG_MARK == 1835102316, "the mark in the schema");
 struct log {
 	sqlite3 *db;
 	sqlite3_stmt *q[N_QUERIES];
-	struct keys *keys;
+	struct keys **keys;             /* of the stages */
+	size_t n_keys;
 	bool resumes, runs_failed;
 };
 
@@ -92,27 +93,57 @@ static int prepare(struct log *l, bool durable)
 	return 0;
 }
 
-/* Whether this command was here before, and whether that is what was asked for. */
+/* How many commands there were beside this one, whether it was one of them, and whether there are results at all. */
+static int ask_commands(struct log *l, const struct keys *k, int ret[3])
+{
+	sqlite3_stmt *q = l->q[Q_COMMANDS];
+	int rc;
+
+	sqlite3_bind_blob(q, 1, keys_command(k), KEY_SIZE, SQLITE_STATIC);
+	rc = sqlite3_step(q);
+	for (int i = 0; i < 3; i++)
+		ret[i] = sqlite3_column_int(q, i);
+	sqlite3_reset(q);
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
+static int note_command(struct log *l, const struct keys *k)
+{
+	sqlite3_bind_blob(l->q[Q_COMMAND], 1, keys_command(k), KEY_SIZE, SQLITE_STATIC);
+	sqlite3_step(l->q[Q_COMMAND]);
+	return sqlite3_reset(l->q[Q_COMMAND]) == SQLITE_OK ? 0 : -1;
+}
+
+/* Whether these commands were here before, and whether that is what was asked for. */
 static int check_commands(struct log *l, const struct map_settings *m)
 {
-	int others, same, any;
-	sqlite3_stmt *q = l->q[Q_COMMANDS];
+	for (size_t i = 0; i < l->n_keys; i++) {
+		int n[3];
 
-	sqlite3_bind_blob(q, 1, keys_command(l->keys), KEY_SIZE, SQLITE_STATIC);
-	if (sqlite3_step(q) != SQLITE_ROW)
-		return complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
-	others = sqlite3_column_int(q, 0);
-	same = sqlite3_column_int(q, 1);
-	any = sqlite3_column_int(q, 2);
-	sqlite3_reset(q);
-	if (any && !l->resumes)
-		return complain(CTL_USAGE, "--log %s has results of an earlier map: go on with --resume, or remove it", m->log);
-	if (others && !same)
-		mention("--log %s has results of another command only: nothing of it matches", m->log);
-	q = l->q[Q_COMMAND];
-	sqlite3_bind_blob(q, 1, keys_command(l->keys), KEY_SIZE, SQLITE_STATIC);
-	sqlite3_step(q);
-	return sqlite3_reset(q) == SQLITE_OK ? 0 : complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+		if (ask_commands(l, l->keys[i], n) < 0)
+			return complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+		if (n[2] && !l->resumes)
+			return complain(CTL_USAGE, "--log %s has results of an earlier map: go on with --resume, or remove it", m->log);
+		if (n[0] && !n[1] && l->n_keys == 1)
+			mention("--log %s has results of another command only: nothing of it matches", m->log);
+		else if (n[0] && !n[1])
+			mention("--log %s has no result of the command of stage %zu: all of its items run", m->log, i + 1);
+	}
+	for (size_t i = 0; i < l->n_keys; i++)
+		if (note_command(l, l->keys[i]) < 0)
+			return complain(MAP_IO_ERROR, "--log %s: %s", m->log, log_error(l));
+	return 0;
+}
+
+static int make_keys(struct log *l, const struct map_settings *m)
+{
+	l->keys = xcalloc(m->n_stages, sizeof(struct keys *));
+	for (; l->n_keys < m->n_stages; l->n_keys++) {
+		l->keys[l->n_keys] = keys_new(&m->stage[l->n_keys], l->n_keys + 1);
+		if (!l->keys[l->n_keys])
+			return -1;
+	}
+	return 0;
 }
 
 int log_open(const struct map_settings *m, struct log **ret)
@@ -122,8 +153,7 @@ int log_open(const struct map_settings *m, struct log **ret)
 
 	l->resumes = m->resume != RESUME_NOT;
 	l->runs_failed = m->resume == RESUME_FAILED;
-	l->keys = keys_new(&m->stage[0]);
-	if (!l->keys)
+	if (make_keys(l, m) < 0)
 		rc = complain(MAP_IO_ERROR, "--log %s: what was seen cannot be noted: %s", m->log, strerror(errno));
 	else if (sqlite3_open_v2(m->log, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		rc = complain(CTL_USAGE, "--log %s: %s", m->log, log_error(l));
@@ -147,7 +177,9 @@ void log_close(struct log *l)
 	for (int i = 0; i < N_QUERIES; i++)
 		sqlite3_finalize(l->q[i]);
 	sqlite3_close(l->db);
-	keys_free(l->keys);
+	for (size_t i = 0; i < l->n_keys; i++)
+		keys_free(l->keys[i]);
+	free(l->keys);
 	free(l);
 }
 
@@ -164,14 +196,14 @@ int log_meet(struct log *l, struct task *t, bool *ret_delivered)
 	sqlite3_stmt *q;
 	int counts = 0;
 
-	if (keys_make(l->keys, t) < 0)
+	if (keys_make(l->keys[t->stage->number - 1], t) < 0)
 		return -1;
 	if (!l->resumes)
 		return 0;
 	q = with_key(l, Q_FIND, t);
 	if (sqlite3_step(q) == SQLITE_ROW && (sqlite3_column_int(q, 0) == 0 || !l->runs_failed)) {
 		counts = 1;
-		*ret_delivered = sqlite3_column_int(q, 1) != 0;
+		*ret_delivered = t->stage->last && sqlite3_column_int(q, 1) != 0;
 	}
 	return sqlite3_reset(q) == SQLITE_OK ? counts : failed(l);
 }
@@ -203,21 +235,23 @@ int log_load(struct log *l, struct task *t, struct chunk_store *store, bool with
 	return rc;
 }
 
-static int bind_chunks(sqlite3_stmt *q, int parameter, struct chunk_store *store, const struct chunks *c)
+/* What has left already, or NULL, and the rest. */
+static int bind_chunks(sqlite3_stmt *q, int parameter, struct chunk_store *store, const struct chunks *gone, const struct chunks *rest)
 {
-	char *data = xcalloc(1, c->bytes + 1);
+	size_t n_gone = gone ? gone->bytes : 0, n = n_gone + rest->bytes;
+	char *data = xcalloc(1, n + 1);
 
-	if (chunks_copy(store, c, data) < 0) {
+	if ((gone && chunks_copy(store, gone, data) < 0) || chunks_copy(store, rest, data + n_gone) < 0) {
 		free(data);
 		return -1;
 	}
-	return sqlite3_bind_blob64(q, parameter, data, c->bytes, free) == SQLITE_OK ? 0 : -1;
+	return sqlite3_bind_blob64(q, parameter, data, n, free) == SQLITE_OK ? 0 : -1;
 }
 
 int log_finish(struct log *l, const struct task *t, struct chunk_store *store)
 {
 	sqlite3_stmt *q = with_key(l, Q_FINISH, t);
-	bool bound = bind_chunks(q, 6, store, &t->out) == 0 && bind_chunks(q, 7, store, &t->err) == 0;
+	bool bound = bind_chunks(q, 6, store, &t->gone, &t->out) == 0 && bind_chunks(q, 7, store, NULL, &t->err) == 0;
 
 	sqlite3_bind_int(q, 2, t->status);
 	sqlite3_bind_int64(q, 3, t->attempt);

@@ -4,7 +4,8 @@
  *
  *	item ends --log_finish: row with status and output--> committed --sink took it, log_delivered--> committed
  *
- * The key of an item is made of the command, the item's bytes, and which occurrence of these bytes it is; not of its number. Rows survive
+ * The key of an item is made of its stage, the command, the item's bytes, and which occurrence of these bytes it is; not of its number.
+ * Of stages before the last there is no delivery: their results are the items of the next, which has them by their own keys. Rows survive
  * a kill of this process; with --durable a loss of power, too. One process has a file at a time.
  */
 #ifndef MAP_LOG_H

@@ -183,8 +183,6 @@ static void environment_init(struct map_loop *l)
 		if (strncmp(*e, "JOBD_SEQ=", 9) != 0 && strncmp(*e, "JOBD_SLOT=", 10) != 0 && strncmp(*e, "JOBD_ATTEMPT=", 13) != 0 &&
 		    strncmp(*e, "JOBD_MAP=", 9) != 0)
 			l->envp[n++] = *e;
-	l->env_name = l->set->name ? xasprintf("JOBD_MAP=%s", l->set->name) : xasprintf("JOBD_MAP=local-%ld", (long)getpid());
-	l->envp[n++] = l->env_name;
 	l->env_of_attempt = &l->envp[n];
 }
 
@@ -275,7 +273,6 @@ static int stages_init(struct map_loop *l)
 		if (rc)
 			return rc;
 		rc = stage_init(&l->stage[i], l, &l->set->stage[i], &source);
-		l->stage[i].last = i + 1 == l->set->n_stages;
 		source = stage_as_source(&l->stage[i]);
 	}
 	return rc ? rc : sink_init(&l->sink, l, &l->stage[l->set->n_stages - 1]);
@@ -310,7 +307,6 @@ static void loop_done(struct map_loop *l)
 		close(l->null_fd);
 	if (l->stdout_fd >= 0)
 		close(l->stdout_fd);
-	free(l->env_name);
 	free(l->envp);
 	free(l->stage);
 }

@@ -30,8 +30,7 @@ struct map_loop {
 	struct event *signal_ev, *deadline_ev, *grace_ev, *progress_ev;
 	sigset_t mask;                  /* of the children: as it was when we were started */
 	int null_fd, stdout_fd;         /* above standard error */
-	char **envp, **env_of_attempt;  /* the latter: its last three */
-	char *env_name;
+	char **envp, **env_of_attempt;  /* the latter: its last four */
 	int stop;                       /* JTI_: how the map was ended early */
 	int exit_status;                /* and with which status; 0: the one of its items */
 	int signal;                     /* that ended it; 0: none */

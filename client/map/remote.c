@@ -245,7 +245,7 @@ int remote_new(struct stage *s, struct remote **ret)
 	r->again_ev = evtimer_new(s->loop->base, on_again, r);
 	r->live_ev = evtimer_new(s->loop->base, on_live, r);
 	if (s->loop->set->name) {
-		r->keys = keys_new(s->set);
+		r->keys = keys_new(s->set, s->number);
 		if (!r->keys)
 			return complain(MAP_IO_ERROR, "what was seen cannot be noted: %s", strerror(errno));
 	}

@@ -155,11 +155,13 @@ static void take_end(struct remote *r, struct task *t, const json_t *e)
 		take(r, t, &t->there.err, 0, text_of(e, "err_b64"));
 }
 
-/* An earlier client delivered it: a part, when the batch was delivered as a whole. */
+/* An earlier client delivered it, and no further stage needs it: a part, when the batch was delivered as a whole. */
 static bool is_silent(const struct task *t, const json_t *e)
 {
 	if (t->n_parts > 0)
 		return t->there.whole_silent;
+	if (!t->stage->last)
+		return false;
 	return json_is_true(json_object_get(e, "delivered")) && t->stage->loop->set->resume != RESUME_ALL;
 }
 
@@ -216,14 +218,13 @@ static void hear_ended(struct remote *r, const json_t *list)
 
 static void hear_begin(struct remote *r, const json_t *p)
 {
-	const struct map_settings *set = r->stage->loop->set;
 	uint64_t next = number_of(p, "next_tag");
 
 	if (r->run == 0) {
 		r->run = json_integer_value(json_object_get(p, "run"));
 		r->n_tags = next / r->stage->window.size + 1;
 		if (json_is_true(json_object_get(p, "resumed")) && json_is_false(json_object_get(p, "same_command")))
-			mention("the map %s has results of another command only: nothing of it matches", set->name);
+			mention("the map %s has results of another command only: nothing of it matches", r->stage->name);
 	}
 	remote_began(r, json_object_get(p, "in_hand"));
 }

@@ -96,8 +96,8 @@ static void add_control(json_t *o, const struct stage *s)
 {
 	const struct map_settings *set = s->loop->set;
 
-	if (set->name)
-		json_object_set_new(o, "name", json_string(set->name));
+	if (s->name)
+		json_object_set_new(o, "name", json_string(s->name));
 	set_unless_zero(o, "timeout_s", s->set->timeout_ns);
 	json_object_set_new(o, "grace_s", json_real((double)s->set->grace_ns / 1e9));
 	if (s->set->retry.max > 0)

@@ -154,12 +154,6 @@ static int read_limits(struct map_settings *m, const struct options *o)
 	return 0;
 }
 
-/* Whether results outlive the map. */
-static bool is_kept(const struct map_settings *m)
-{
-	return m->log || (m->name && !m->local);
-}
-
 static int read_log(struct map_settings *m, const struct map_options *p)
 {
 	m->log = p->log;
@@ -173,8 +167,6 @@ static int read_log(struct map_settings *m, const struct map_options *p)
 	if (p->resume && p->resume_failed)
 		return complain(CTL_USAGE, "--resume and --resume-failed contradict each other");
 	m->resume = p->resume_failed ? RESUME_FAILED : !p->resume ? RESUME_NOT : *p->resume ? RESUME_ALL : RESUME_UNDELIVERED;
-	if (is_kept(m) && m->grouping != GROUP_ITEMS)
-		return complain(CTL_USAGE, "--%s goes neither with --ungroup nor with --line-buffer", m->log ? "log" : "name");
 	return 0;
 }
 
@@ -232,8 +224,6 @@ static int check_together(const struct map_settings *m)
 {
 	const struct stage_settings *first = &m->stage[0];
 
-	if (is_kept(m) && m->n_stages > 1)
-		return complain(CTL_USAGE, "--%s goes not with --then; give each stage a map of its own, with a pipe between them", m->log ? "log" : "name");
 	if (m->records.block > 0 && (first->batches || m->n_inputs > 1))
 		return complain(CTL_USAGE, "--block goes neither with several inputs nor with batches");
 	if (m->grouping == GROUP_LINES && !m->ordered && m->n_stages > 0 && m->stage[m->n_stages - 1].retry.max > 0)

@@ -204,6 +204,8 @@ static bool take_chunk(struct sink *s, struct task *t, bool by_lines)
 	if (n <= 0)
 		return false;
 	results_write(&s->results, t, RESULTS_OUT, data, (size_t)n);
+	if (s->loop->log && t->state == TASK_RUNS && chunks_put(&s->loop->store, &t->gone, data, (size_t)n) < 0)
+		loop_io_failed(s->loop, "the spool", s->loop->set->spool_dir);
 	if (by_lines)
 		add_lines(s, t, data, (size_t)n);
 	else

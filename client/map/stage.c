@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "map/loop.h"
 #include "map/remote.h"
@@ -17,7 +18,9 @@
 /* What it has written stays as it is. */
 static bool is_final(const struct task *t)
 {
-	return t->state == TASK_READS || (!t->stage->loop->keeps && t->attempt > t->stage->set->retry.max);
+	const struct map_loop *l = t->stage->loop;
+
+	return t->state == TASK_READS || ((!l->keeps || l->set->grouping != GROUP_ITEMS) && t->attempt > t->stage->set->retry.max);
 }
 
 bool stage_can_stream(const struct task *t)
@@ -89,6 +92,7 @@ static void place_free(struct stage *s, struct task *t)
 {
 	chunks_drop(&s->loop->store, &t->out);
 	chunks_drop(&s->loop->store, &t->err);
+	chunks_drop(&s->loop->store, &t->gone);
 	t->line.len = 0;
 	t->state = TASK_FREE;
 }
@@ -180,10 +184,14 @@ static void end_as_recorded(struct stage *s, struct task *t)
 }
 
 /* Nothing of it may leave before it is recorded. */
-static bool is_recorded(struct map_loop *l, const struct task *t)
+static bool is_recorded(struct map_loop *l, struct task *t)
 {
-	if (!l->log || log_finish(l->log, t, &l->store) == 0)
+	if (!l->log)
 		return true;
+	if (log_finish(l->log, t, &l->store) == 0) {
+		chunks_drop(&l->store, &t->gone);
+		return true;
+	}
 	loop_log_failed(l);
 	return false;
 }
@@ -488,11 +496,25 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what, (void)arg;        /* the pump does the rest */
 }
 
+static void name_it(struct stage *s)
+{
+	const char *name = s->loop->set->name;
+
+	if (name && s->number > 1)
+		s->name = xasprintf("%s.%zu", name, s->number);
+	else if (name)
+		s->name = xstrdup(name);
+	s->env_name = name ? xasprintf("JOBD_MAP=%s", s->name) : xasprintf("JOBD_MAP=local-%ld", (long)getpid());
+}
+
 int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settings *set, const struct jt_source *source)
 {
 	enum jt_map_order order = loop->set->ordered ? JT_MAP_ORDERED : JT_MAP_UNORDERED;
 
 	*s = (struct stage){ .loop = loop, .home = loop->set->local ? &task_here : &task_there, .set = set, .source = *source, .ordered = loop->set->ordered };
+	s->number = (size_t)(s - loop->stage) + 1;
+	s->last = s->number == loop->set->n_stages;
+	name_it(s);
 	s->n_slots = s->n_free_slots = loop->set->local ? set->slots : set->window;
 	STAILQ_INIT(&s->ended);
 	s->source_ev = event_new(loop->base, -1, EV_READ, on_source, s);
@@ -506,6 +528,7 @@ int stage_init(struct stage *s, struct map_loop *loop, const struct stage_settin
 		s->task[i].stage = s;
 		chunks_init(&s->task[i].out);
 		chunks_init(&s->task[i].err);
+		chunks_init(&s->task[i].gone);
 	}
 	if (jti_window_init(&s->window, set->window, order) < 0)
 		return complain(CTL_USAGE, "there is no memory for a window of %u items", set->window);
@@ -525,4 +548,6 @@ void stage_done(struct stage *s)
 	jti_window_done(&s->window);
 	free(s->task);
 	free(s->free_slot);
+	free(s->name);
+	free(s->env_name);
 }

@@ -30,6 +30,9 @@ struct stage {
 	const struct task_home *home;
 	struct remote *remote;          /* the daemon's part of it; NULL: the home is here */
 	const struct stage_settings *set;
+	size_t number;                  /* from 1 */
+	char *name;                     /* of the map; behind a --then with a number; NULL: it has none */
+	char *env_name;                 /* JOBD_MAP=... */
 	bool last, ordered;
 	struct jt_source source;
 	bool source_closed, waits_for_source, ever_started;

@@ -262,6 +262,7 @@ static void set_env(const struct task *t, char env[3][64])
 	snprintf(env[2], 64, "JOBD_ATTEMPT=%" PRIu32, t->attempt);
 	for (size_t i = 0; i < 3; i++)
 		envp[i] = env[i];
+	envp[3] = t->stage->env_name;
 }
 
 struct plumbing { int in, out[2], err[2]; };
@@ -283,7 +284,7 @@ static int plumb(const struct task *t, struct plumbing *p)
 	p->in = stdin_of(t);
 	if (p->in < 0)
 		return -1;
-	if ((set->grouping != GROUP_NOT || !t->stage->last) && child_plumbing(p->out) < 0)
+	if ((set->grouping != GROUP_NOT || !t->stage->last || t->stage->loop->log) && child_plumbing(p->out) < 0)
 		return -1;
 	return errors_are_ours(t->stage) ? child_plumbing(p->err) : 0;
 }
@@ -380,6 +381,7 @@ static void clear(struct task *t)
 	}
 	chunks_drop(&t->stage->loop->store, &t->out);
 	chunks_drop(&t->stage->loop->store, &t->err);
+	chunks_drop(&t->stage->loop->store, &t->gone);
 	buf_done(&t->line);
 }
 

@@ -53,6 +53,7 @@ struct task {
 	pid_t pid;                      /* 0: no process */
 	struct event *exit_ev, *out_ev, *err_ev, *timer;
 	struct chunks out, err;
+	struct chunks gone;             /* of `out`, what has left while it runs, where all of it is wanted once more for the log */
 	struct buf line;                /* --line-buffer: begins a line */
 	unsigned char key[16];          /* of its result in the log, or in the daemon */
 	bool exited, paused, killed;

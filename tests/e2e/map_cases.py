@@ -585,6 +585,82 @@ class Resume(Map):
         self.assertIn(b"another command", self.run_map(*self.keeps, "--resume", "echo", "x", text="1\n").stderr)
         self.assertEqual(2, self.run_map("--resume", "echo").returncode)
 
+    STAGES = ("-j2", "--shell", "echo $1 >>ran; echo $1; test $1 != bad", "--then", "-j2", "--shell", "echo two$1 >>ran; test $1 != 3 && echo got $1")
+
+    def test_stages_have_results_of_their_own(self):
+        """The same items and the same command in both: what one stage has done does not count in the other."""
+        double = (*self.keeps, "expr", "2", "*", "--then", "expr", "2", "*")
+        self.assertEqual(["4", "8"], self.lines(*double, text="1\n2\n"))
+        double = (*self.keeps, "--resume", *double[len(self.keeps):])
+        self.assertEqual(["16"], self.lines(*double, text="2\n1\n4\n"))
+
+    def test_no_stage_runs_anything_twice(self):
+        self.assertEqual(["got 1", "got 2"], self.lines(*self.keeps, *self.STAGES, text="1\nbad\n2\n3\n", rc=1))
+        self.assertEqual(sorted(["1", "2", "3", "bad", "two1", "two2", "two3"]), sorted(self.ran()))
+        self.assertEqual(["got 4"], self.lines(*self.keeps, "--resume", *self.STAGES, text="1\n4\nbad\n2\n3\n", rc=1))
+        self.assertEqual(["4", "two4"], self.ran())
+        self.assertEqual(["got 1", "got 2", "got 4"], self.lines(*self.keeps, "--resume=all", *self.STAGES, text="1\nbad\n2\n3\n4\n", rc=1))
+        self.assertEqual([], self.ran())
+        self.assertEqual([], self.lines(*self.keeps, "--resume-failed", *self.STAGES, text="1\nbad\n2\n3\n4\n", rc=1))
+        self.assertEqual(["bad", "two3"], sorted(self.ran()))
+
+    def test_of_a_changed_stage_all_runs_and_of_those_before_nothing(self):
+        self.lines(*self.keeps, *self.STAGES, text="1\n2\n")
+        self.ran()
+        done = self.run_map(*self.keeps, "--resume", *self.STAGES[:-1], "echo now $1", text="1\n2\n")
+        self.assertEqual((b"now 1\nnow 2\n", []), (done.stdout, self.ran()))
+        self.assertRegex(done.stderr, b"stage 2|.2 has results of another")
+
+    def test_a_kill_between_the_stages_loses_nothing(self):
+        begun, never = self.fifo("begun"), self.fifo("never")
+        stages = ("-j2", "--shell", "echo $1 >>ran; echo $1", "--then", "-j1", "--shell",
+                  "echo two$1 >>ran; test $1 != 2 -o -e go || { echo >begun; read x <never; }; echo got $1")
+        p = self.start_map(*self.keeps, *stages)
+        p.stdin.write(seq(3).encode())
+        p.stdin.close()
+        self.assertEqual(b"got 1\n", p.stdout.readline())
+        begun.line()
+        p.kill()
+        p.wait()
+        self.write_go()
+        never.give("go\n")
+        self.assertEqual(["got 2", "got 3"], self.lines(*self.keeps, "--resume", *stages, text=seq(3))[-2:])
+        ran = self.ran()
+        self.assertEqual(["1", "two1"], sorted(word for word in ran if word.endswith("1")))
+        self.assertEqual(1, ran.count("2"))
+
+    def write_go(self):
+        with open(os.path.join(self.folder, "go"), "w", encoding="ascii"):
+            pass
+
+    def test_what_leaves_while_it_runs_is_kept_as_well(self):
+        """--ungroup and --line-buffer: printed as it comes; what did not end is printed again when it runs again."""
+        script = "echo $1 >>ran; echo begun $1; test $1 != 2 -o -e go || read x <never; echo done $1"
+        never = self.fifo("never")
+        for more in (("--ungroup",), ("--line-buffer",), ("--line-buffer", "-u")):
+            keeps = (*self.keeps[:-1], self.keeps[-1] + "".join(more), "-j1", *more)
+            p = self.start_map(*keeps, "--shell", script)
+            p.stdin.write(b"1\n2\n")
+            self.assertEqual([b"begun 1\n", b"done 1\n", b"begun 2\n"], [p.stdout.readline() for _ in range(3)])
+            p.terminate()
+            self.assertEqual(-signal.SIGTERM, p.wait())
+            self.write_go()
+            self.assertEqual(["begun 2", "done 2"], self.lines(*keeps, "--resume", "--shell", script, text=seq(2)))
+            self.assertEqual(["1", "2", "2"], self.ran())
+            self.assertEqual([], self.lines(*keeps, "--resume", "--shell", script, text=seq(2)))
+            self.assertEqual(["begun 1", "done 1", "begun 2", "done 2"], self.lines(*keeps, "--resume=all", "--shell", script, text=seq(2)))
+            self.assertEqual([], self.ran())
+            os.unlink(os.path.join(self.folder, "go"))
+        del never
+
+    def test_what_was_printed_of_a_long_output_is_in_the_record_too(self):
+        script = "head -c 300000 /dev/zero | tr '\\0' $1; echo"
+        keeps = (*self.keeps, "--line-buffer", "--buffer-bytes", "64K")
+        expected = [c * 300000 for c in "ab"]
+        self.assertEqual(expected, self.lines(*keeps, "--shell", script, text="a\nb\n"))
+        self.assertEqual(expected, self.lines(*keeps, "--resume=all", "--shell", script, text="a\nb\n"))
+        self.assertEqual([], self.lines(*keeps, "--resume", "--shell", script, text="a\nb\n"))
+
     def test_one_map_has_the_results_at_a_time(self):
         begun = self.fifo("begun")
         self.fifo("never")
