@@ -270,8 +270,7 @@ class Limits(Through, cases.Map, unittest.TestCase):
         self.assertNotEqual(pid, json.loads(self.own("stats", "--json").stdout)["pid"])
 
     def test_mistakes(self):
-        for words in (("-a", "/dev/null", "-a", "/dev/null", "--stdin", "item", "wc"), ("--resume", "echo"), ("--log", "l", "echo"), 
-                      ("--local", "--output-max", "1K", "echo")):
+        for words in (("-a", "/dev/null", "-a", "/dev/null", "--stdin", "item", "wc"), ("--resume", "echo"), ("--log", "l", "echo"), ("--local", "--output-max", "1K", "echo")):
             self.assertEqual(2, self.run_map(*words).returncode, words)
 
 
