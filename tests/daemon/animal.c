@@ -258,7 +258,7 @@ static void on_alarm(int sig)
 	}
 }
 
-/* A stream of orphans that die by themselves, from one that does not. */
+/* A stream of orphans that die by themselves, from one that does not. Where a fork takes longer than the pause it does nothing else any more. */
 static void spawner(void)
 {
 	struct itimerval every = { { 0, 2000 }, { 0, 2000 } };
@@ -266,7 +266,10 @@ static void spawner(void)
 	leave();
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGALRM, on_alarm);
+	on_alarm(SIGALRM);
+	up();
 	setitimer(ITIMER_REAL, &every, NULL);
+	stay();
 }
 
 /* Its program has no name. */
