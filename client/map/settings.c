@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "map/settings.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,16 +47,37 @@ static int one_of(const char *option, const char *given, const char *const *name
 
 /* ---- input ---- */
 
+/* One byte, or what xargs -d knows for one: \n, \t, \0, \x1f, \037 and so on. */
+static int read_delimiter(const char *text, char *ret)
+{
+	static const char letters[] = "abfnrtv\\", bytes[] = "\a\b\f\n\r\t\v\\";
+	const char *letter = text[0] == '\\' && text[1] ? strchr(letters, text[1]) : NULL;
+	bool is_hex = text[0] == '\\' && text[1] == 'x';
+	char *end = NULL;
+	long code;
+
+	if (strlen(text) == 1 || (letter && strlen(text) == 2)) {
+		*ret = letter ? bytes[letter - letters] : *text;
+		return 0;
+	}
+	if (text[0] != '\\' || !isxdigit((unsigned char)text[is_hex ? 2 : 1]))
+		return -1;
+	code = strtol(text + (is_hex ? 2 : 1), &end, is_hex ? 16 : 8);
+	*ret = (char)code;
+	return *end || code > 255 ? -1 : 0;
+}
+
 static int read_records(struct map_settings *m, const struct options *o)
 {
 	const struct map_options *p = &o->map;
+	char terminator = p->nul ? '\0' : '\n';
 
-	if (p->delimiter && strlen(p->delimiter) != 1)
-		return complain(CTL_USAGE, "--delimiter must be one byte, got \"%s\"", p->delimiter);
+	if (p->delimiter && read_delimiter(p->delimiter, &terminator) < 0)
+		return complain(CTL_USAGE, "--delimiter must be one byte, or one of \\n, \\t, \\0, \\xHH and their like; got \"%s\"", p->delimiter);
 	if (p->delimiter && p->nul)
 		return complain(CTL_USAGE, "--null and --delimiter contradict each other");
 	m->records = (struct records_opts){
-		.terminator = p->nul ? '\0' : p->delimiter ? *p->delimiter : '\n', .skip_empty = p->skip_empty,
+		.terminator = terminator, .skip_empty = p->skip_empty,
 		.skip = (uint64_t)or_else(p->skip, 0), .max = (uint64_t)or_else(p->max_items, 0), .block = (size_t)or_else(p->block, 0),
 	};
 	m->input_fd = (int)or_else(p->fd, -1);
@@ -63,6 +85,9 @@ static int read_records(struct map_settings *m, const struct options *o)
 		return complain(CTL_USAGE, "--fd and --arg-file contradict each other");
 	m->inputs = o->input.v;
 	m->n_inputs = o->input.n;
+	for (size_t i = 0, n_stdin = 0; i < m->n_inputs; i++)
+		if (strcmp(m->inputs[i], "-") == 0 && ++n_stdin > 1)
+			return complain(CTL_USAGE, "standard input can be one of the inputs only: the first would take what the others are to read");
 	return 0;
 }
 

@@ -256,7 +256,7 @@ void stage_task_ended(struct task *t)
 static void cannot_execute(struct stage *s, const char *why, int exit_status)
 {
 	if (s->loop->exit_status == 0)
-		complain(exit_status, "cannot start the command: %s", why);
+		complain(exit_status, "cannot start %s: %s", s->set->shell ? "/bin/sh" : s->set->words[0], why);
 	loop_stop(s->loop, JTI_STOPPED, exit_status);
 }
 

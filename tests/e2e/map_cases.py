@@ -262,7 +262,14 @@ class Input(Map):
         self.assertEqual(["a", "b"], self.lines("--skip-empty", "echo", text="\na\n\nb\n"))
         self.assertEqual(["3", "4"], self.lines("--skip", "2", "--max-items", "2", "echo", text=seq(9)))
         self.assertEqual(["a\nb", "c"], self.run_map("-0", "printf", "%s\\0", text=b"a\nb\0c").stdout.decode().split("\0")[:2])
-        self.assertEqual(["a", "b"], self.lines("-d", ",", "echo", text="a,b"))
+        for text, given in ((",", ","), ("\t", "\\t"), ("\n", "\\n"), ("\0", "\\0"), (";", "\\x3b"), ("!", "\\041"), ("\\", "\\\\"), ("\\", "\\")):
+            self.assertEqual(["a", "b"], self.lines("-d", given, "echo", text="a%sb" % text), given)
+        for mistake in ("", "ab", "\\q", "\\x", "\\777", "\\n "):
+            self.assertEqual(2, self.run_map("-d", mistake, "echo").returncode, mistake)
+        self.assertEqual(2, self.run_map("-a", "-", "-a", "-", "echo", text="1\n2\n").returncode)
+
+    def test_a_command_that_is_not_there_is_named(self):
+        self.assertIn(b"/nonexistent/x: No such file", self.run_map("/nonexistent/x", text="1\n").stderr)
 
     def test_an_item_may_hold_anything_but_nul(self):
         row = json.loads(self.run_map("--out", "jsonl", "echo", text=b"a\0b\n").stdout)
