@@ -178,24 +178,49 @@ static ssize_t copy_out(const struct chunk_store *s, const struct chunk *k, char
 	return (ssize_t)n;
 }
 
-int chunks_copy(const struct chunk_store *s, const struct chunks *c, char *buf)
+/* The n bytes at `at` of one chunk, counted as `at` of the struct is. */
+static int copy_part(const struct chunk_store *s, const struct chunk *k, size_t at, size_t n, char *buf)
+{
+	struct chunk from = { .len = k->len, .offset = k->offset, .spooled = true };
+
+	if (!k->spooled) {
+		memcpy(buf, k->data + at, n);
+		return 0;
+	}
+	while (n > 0) {
+		ssize_t r;
+
+		from.at = at;
+		r = copy_out(s, &from, buf, n);
+		if (r < 0)
+			return -1;
+		buf += r;
+		at += (size_t)r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+int chunks_copy(const struct chunk_store *s, const struct chunks *c, uint64_t from, size_t n, char *buf)
 {
 	const struct chunk *k;
 
-	STAILQ_FOREACH(k, &c->head, next)
-		for (size_t at = k->at; at < k->len;) {
-			struct chunk from = { .at = at, .len = k->len, .offset = k->offset, .spooled = true };
-			ssize_t n = (ssize_t)(k->len - at);
+	STAILQ_FOREACH(k, &c->head, next) {
+		size_t there = k->len - k->at, part;
 
-			if (k->spooled)
-				n = copy_out(s, &from, buf, k->len - at);
-			else
-				memcpy(buf, k->data + at, k->len - at);
-			if (n < 0)
-				return -1;
-			buf += n;
-			at += (size_t)n;
+		if (from >= there) {
+			from -= there;
+			continue;
 		}
+		part = there - from < n ? there - (size_t)from : n;
+		if (copy_part(s, k, k->at + (size_t)from, part, buf) < 0)
+			return -1;
+		buf += part;
+		n -= part;
+		from = 0;
+		if (n == 0)
+			break;
+	}
 	return 0;
 }
 

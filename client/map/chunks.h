@@ -50,8 +50,8 @@ enum chunk_excess { EXCESS_MEMORY, EXCESS_SPOOL };
 ssize_t chunks_read(struct chunk_store *s, struct chunks *c, int fd, enum chunk_excess excess, bool *ret_spool);
 /* chunks_put - n bytes of ours into the queue, to the spool if there is no room. 0, or -1 with errno. */
 int chunks_put(struct chunk_store *s, struct chunks *c, const char *data, size_t n);
-/* chunks_copy - all c->bytes into buf; the queue stays as it is. 0, or -1 with errno. */
-int chunks_copy(const struct chunk_store *s, const struct chunks *c, char *buf);
+/* chunks_copy - n bytes, behind the first `from`, into buf; they are there, and the queue stays as it is. 0, or -1 with errno. */
+int chunks_copy(const struct chunk_store *s, const struct chunks *c, uint64_t from, size_t n, char *buf);
 /* chunks_take - at most n bytes from the head of the queue into buf. Returns how many, or -1 with errno: the spool cannot be read. */
 ssize_t chunks_take(struct chunk_store *s, struct chunks *c, char *buf, size_t n);
 

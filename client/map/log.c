@@ -15,8 +15,9 @@
 
 #define LOG_MARK 0x6d61706c             /* application_id of a log */
 #define BUSY_MS 2000                    /* patience with one that is just ending */
+#define PIECE_BYTES ((size_t)1 << 20)   /* of an output stand with its result; what is more follows in pieces of that size */
 
-enum query { Q_FIND, Q_LOAD, Q_FINISH, Q_DELIVERED, Q_COMMAND, Q_COMMANDS, N_QUERIES };
+enum query { Q_FIND, Q_LOAD, Q_FINISH, Q_DELIVERED, Q_COMMAND, Q_COMMANDS, Q_PIECE, Q_PIECES, Q_NO_PIECES, N_QUERIES };
 
 static const char *const sql[] = {
 	[Q_FIND] = "SELECT status, delivered FROM result WHERE key = ?1",
@@ -26,12 +27,16 @@ static const char *const sql[] = {
 	[Q_COMMAND] = "INSERT OR IGNORE INTO command(hash) VALUES(?1)",
 	[Q_COMMANDS] =
 		"SELECT (SELECT count(*) FROM command WHERE hash <> ?1), (SELECT count(*) FROM command WHERE hash = ?1), EXISTS(SELECT 1 FROM result)",
+	[Q_PIECE] = "INSERT INTO piece(key, err, n, data) VALUES(?1, ?2, ?3, ?4)",
+	[Q_PIECES] = "SELECT data FROM piece WHERE key = ?1 AND err = ?2 ORDER BY n",
+	[Q_NO_PIECES] = "DELETE FROM piece WHERE key = ?1",
 };
 _Static_assert(sizeof(sql) / sizeof(*sql) == N_QUERIES, "a query without a text");
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS result(key BLOB PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL, began REAL NOT NULL,"
 	" ended REAL NOT NULL, out BLOB, err BLOB, delivered INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS piece(key BLOB NOT NULL, err INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(key, err, n));"
 	"CREATE TABLE IF NOT EXISTS command(hash BLOB PRIMARY KEY);"
 	"PRAGMA application_id = 1835102316;";
 _Static_assert(LOG_MARK == 1835102316, "the mark in the schema");
@@ -208,6 +213,67 @@ int log_meet(struct log *l, struct task *t, bool *ret_delivered)
 	return sqlite3_reset(q) == SQLITE_OK ? counts : failed(l);
 }
 
+/* ---- outputs ---- */
+
+/* What has left already (NULL: nothing), and the rest. */
+struct text {
+	struct chunk_store *store;
+	const struct chunks *gone, *rest;
+	uint64_t n_gone, len;
+	int err;                        /* of the two outputs, that one */
+};
+
+static struct text text_of(struct chunk_store *store, const struct chunks *gone, const struct chunks *rest, int err)
+{
+	uint64_t n_gone = gone ? gone->bytes : 0;
+
+	return (struct text){ store, gone, rest, n_gone, n_gone + rest->bytes, err };
+}
+
+static int text_copy(const struct text *x, uint64_t at, size_t n, char *buf)
+{
+	size_t first = at >= x->n_gone ? 0 : x->n_gone - at < n ? (size_t)(x->n_gone - at) : n;
+
+	if (first > 0 && chunks_copy(x->store, x->gone, at, first, buf) < 0)
+		return -1;
+	return first == n ? 0 : chunks_copy(x->store, x->rest, at + first - x->n_gone, n - first, buf + first);
+}
+
+static int bind_piece(sqlite3_stmt *q, int parameter, const struct text *x, uint64_t at)
+{
+	size_t n = x->len - at < PIECE_BYTES ? (size_t)(x->len - at) : PIECE_BYTES;
+	char *data = xcalloc(1, n + 1);
+
+	if (text_copy(x, at, n, data) < 0) {
+		free(data);
+		return -1;
+	}
+	return sqlite3_bind_blob64(q, parameter, data, n, free) == SQLITE_OK ? 0 : -1;
+}
+
+static int run_query(sqlite3_stmt *q)
+{
+	int rc;
+
+	sqlite3_step(q);
+	rc = sqlite3_reset(q);
+	sqlite3_clear_bindings(q);
+	return rc == SQLITE_OK ? 0 : -1;
+}
+
+static int write_pieces(struct log *l, const struct task *t, const struct text *x)
+{
+	for (uint64_t at = PIECE_BYTES; at < x->len; at += PIECE_BYTES) {
+		sqlite3_stmt *q = with_key(l, Q_PIECE, t);
+
+		sqlite3_bind_int(q, 2, x->err);
+		sqlite3_bind_int64(q, 3, (int64_t)(at / PIECE_BYTES));
+		if (bind_piece(q, 4, x, at) < 0 || run_query(q) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int put_column(sqlite3_stmt *q, int column, struct chunk_store *store, struct chunks *c)
 {
 	const char *data = sqlite3_column_blob(q, column);
@@ -215,6 +281,19 @@ static int put_column(sqlite3_stmt *q, int column, struct chunk_store *store, st
 
 	return n > 0 ? chunks_put(store, c, data, n) : 0;
 }
+
+static int load_pieces(struct log *l, const struct task *t, int err, struct chunk_store *store, struct chunks *c)
+{
+	sqlite3_stmt *q = with_key(l, Q_PIECES, t);
+	int rc = 0;
+
+	sqlite3_bind_int(q, 2, err);
+	while (rc == 0 && sqlite3_step(q) == SQLITE_ROW)
+		rc = put_column(q, 0, store, c);
+	return sqlite3_reset(q) == SQLITE_OK ? rc : failed(l);
+}
+
+/* ---- results ---- */
 
 int log_load(struct log *l, struct task *t, struct chunk_store *store, bool with_output)
 {
@@ -232,42 +311,45 @@ int log_load(struct log *l, struct task *t, struct chunk_store *store, bool with
 	if (with_output && (put_column(q, 4, store, &t->out) < 0 || put_column(q, 5, store, &t->err) < 0))
 		rc = -1;
 	sqlite3_reset(q);
+	if (with_output && rc == 0)
+		rc = load_pieces(l, t, 0, store, &t->out) < 0 || load_pieces(l, t, 1, store, &t->err) < 0 ? -1 : 0;
 	return rc;
 }
 
-/* What has left already, or NULL, and the rest. */
-static int bind_chunks(sqlite3_stmt *q, int parameter, struct chunk_store *store, const struct chunks *gone, const struct chunks *rest)
-{
-	size_t n_gone = gone ? gone->bytes : 0, n = n_gone + rest->bytes;
-	char *data = xcalloc(1, n + 1);
-
-	if ((gone && chunks_copy(store, gone, data) < 0) || chunks_copy(store, rest, data + n_gone) < 0) {
-		free(data);
-		return -1;
-	}
-	return sqlite3_bind_blob64(q, parameter, data, n, free) == SQLITE_OK ? 0 : -1;
-}
-
-int log_finish(struct log *l, const struct task *t, struct chunk_store *store)
+static int write_result(struct log *l, const struct task *t, const struct text *out, const struct text *err)
 {
 	sqlite3_stmt *q = with_key(l, Q_FINISH, t);
-	bool bound = bind_chunks(q, 6, store, &t->gone, &t->out) == 0 && bind_chunks(q, 7, store, NULL, &t->err) == 0;
 
 	sqlite3_bind_int(q, 2, t->status);
 	sqlite3_bind_int64(q, 3, t->attempt);
 	sqlite3_bind_double(q, 4, t->start);
 	sqlite3_bind_double(q, 5, t->end);
-	if (bound)
-		sqlite3_step(q);
-	bound = sqlite3_reset(q) == SQLITE_OK && bound;
-	sqlite3_clear_bindings(q);
-	return bound ? 0 : failed(l);
+	return bind_piece(q, 6, out, 0) < 0 || bind_piece(q, 7, err, 0) < 0 ? -1 : run_query(q);
+}
+
+/* A result that may replace another, whose pieces go, or has pieces itself, is a transaction of its own. */
+static int write_in_pieces(struct log *l, const struct task *t, const struct text *out, const struct text *err)
+{
+	if (exec(l, "BEGIN") < 0)
+		return failed(l);
+	if (run_query(with_key(l, Q_NO_PIECES, t)) == 0 && write_result(l, t, out, err) == 0 && write_pieces(l, t, out) == 0 &&
+	    write_pieces(l, t, err) == 0 && exec(l, "COMMIT") == 0)
+		return 0;
+	failed(l);
+	(void)exec(l, "ROLLBACK");      /* what there is to say of it has been noted */
+	return -1;
+}
+
+int log_finish(struct log *l, const struct task *t, struct chunk_store *store)
+{
+	struct text out = text_of(store, &t->gone, &t->out, 0), err = text_of(store, NULL, &t->err, 1);
+
+	if (l->runs_failed || out.len > PIECE_BYTES || err.len > PIECE_BYTES)
+		return write_in_pieces(l, t, &out, &err);
+	return write_result(l, t, &out, &err) == 0 ? 0 : failed(l);
 }
 
 int log_delivered(struct log *l, const struct task *t)
 {
-	sqlite3_stmt *q = with_key(l, Q_DELIVERED, t);
-
-	sqlite3_step(q);
-	return sqlite3_reset(q) == SQLITE_OK ? 0 : failed(l);
+	return run_query(with_key(l, Q_DELIVERED, t)) == 0 ? 0 : failed(l);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """jobctl map --local: the cases of all maps, and what concerns its own spool and log."""
+import json
 import os
 import subprocess
 import unittest
@@ -61,6 +62,33 @@ class Resume(Local, cases.Resume, unittest.TestCase):
             pass
         self.assertEqual(["got %d" % i for i in range(1, 5)], self.lines(*self.keeps, "--resume", "--shell", self.script, text=cases.seq(4)))
         self.assertEqual(["1"], self.ran())
+
+    def test_outputs_of_any_size_are_in_the_log(self):
+        """Around the megabyte that stands with the result, and of both streams."""
+        script = "head -c $1 /dev/zero | tr '\\0' x; head -c $1 /dev/zero | tr '\\0' y >&2"
+        words = ("--log", "l", "--out", "jsonl", "--stderr", "field", "--buffer-bytes", "64K")
+        sizes = [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (3 << 20) + 7]
+        text = "".join("%d\n" % n for n in sizes)
+        for more in ((), ("--resume=all",)):
+            rows = [json.loads(line) for line in self.lines(*words, *more, "--shell", script, text=text)]
+            self.assertEqual([("x" * n, "y" * n) for n in sizes], [(row["stdout"], row["stderr"]) for row in rows])
+
+    def test_of_what_runs_again_nothing_is_left_in_the_log(self):
+        script = "test -e short && echo short || { head -c 3000000 /dev/zero; exit 1; }"
+        self.assertEqual(3000000, len(self.run_map("--log", "l", "--shell", script, text="1\n").stdout))
+        with open(os.path.join(self.folder, "short"), "w", encoding="ascii"):
+            pass
+        for how in ("--resume-failed", "--resume=all"):
+            self.assertEqual(b"short\n", self.run_map("--log", "l", how, "--shell", script, text="1\n").stdout)
+
+    def test_a_log_takes_outputs_that_are_larger_than_the_memory(self):
+        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+            return
+        size = 160 << 20
+        for more in ("", "--resume=all"):
+            done = subprocess.run(["bash", "-c", '(ulimit -v 120000; exec "$@") | wc -c', "sh", kit.JOBCTL, "map", "--local", "--log", "l", *more.split(), "--buffer-bytes", "1M",
+                                   "--shell", "head -c %d /dev/zero" % size], input=b"1\n", capture_output=True, env=self.env, timeout=kit.PATIENCE, cwd=self.folder)
+            self.assertEqual((size, b""), (int(done.stdout), done.stderr))
 
     def test_a_log_is_a_log(self):
         with open(os.path.join(self.folder, "text"), "w", encoding="ascii") as f:
