@@ -191,6 +191,7 @@ struct engine {
 
 	LIST_HEAD(, map) maps;
 	TAILQ_HEAD(, map) map_news;     /* that have something to tell at the end of the turn */
+	TAILQ_HEAD(, map_next) map_nexts;       /* clients that wait for the end of a map, to go on with it then */
 	LIST_HEAD(, run) bulks;
 	struct event *hourly;           /* forgotten bulks, retention */
 	LIST_HEAD(, watcher) watchers;

@@ -55,19 +55,14 @@ static int read_command(const struct spec_map *set, struct jt_template **ret, ch
 
 /* ---- the beginning and the end --------------------------------------------------------------------------------------- */
 
-/* Numbers that are taken stay with their attempts: at a new limit only those below it come back. */
-static void set_slots(struct map *m, uint32_t n)
+/* Never fewer: numbers that are taken stay with their attempts, also above a lower limit, so that none is there twice when it is raised. */
+void map_slots_make(struct map *m, uint32_t n)
 {
-	uint32_t had = m->n_slots, kept = 0;
-
-	m->free_slot = xrealloc(m->free_slot, ((size_t)(n > had ? n : had) + 1) * sizeof(*m->free_slot));
-	for (uint32_t i = 0; i < m->n_free_slots; i++)
-		if (m->free_slot[i] <= n)
-			m->free_slot[kept++] = m->free_slot[i];
-	for (uint32_t no = n; no > had; no--)
-		m->free_slot[kept++] = no;
-	m->n_free_slots = kept;
-	m->n_slots = n;
+	if (n <= m->slots_cap)
+		return;
+	m->slot_taken = xrealloc(m->slot_taken, n);
+	memset(m->slot_taken + m->slots_cap, 0, n - m->slots_cap);
+	m->slots_cap = n;
 }
 
 int map_settings_changed(struct map *m, const struct spec_run *spec, struct req_error *err)
@@ -82,7 +77,7 @@ int map_settings_changed(struct map *m, const struct spec_run *spec, struct req_
 	m->template = t;
 	m->shell = shell;
 	m->set = spec->map;
-	set_slots(m, spec->workers);
+	map_slots_make(m, spec->workers);
 	return 0;
 }
 
@@ -139,7 +134,7 @@ void map_free(struct map *m)
 	free(m->shell);
 	free(m->place);
 	free(m->free_place);
-	free(m->free_slot);
+	free(m->slot_taken);
 	free(m->tags);
 	free(m->keys);
 	m->run->map = NULL;

@@ -63,7 +63,8 @@ struct map {
 	size_t n_places;
 	jt_job *free_place;
 	size_t n_free_places;
-	uint32_t *free_slot, n_free_slots, n_slots;     /* numbers 1 .. n_slots */
+	uint8_t *slot_taken;            /* by number - 1, slots_cap of them: 1 */
+	uint32_t slots_cap;             /* the most slots it has had */
 	uint32_t n_unknown_slots;       /* that run since before a restart: nothing starts that might be told the same number */
 
 	struct map_item **tags, **keys; /* hash tables */
@@ -113,6 +114,7 @@ jt_job map_place_take(struct map *m);                   /* waiting in the schedu
 void map_place_set(struct map_item *it, jt_job place);
 void map_place_free(struct map *m, jt_job place);        /* nothing is in it */
 bool map_is_named(const struct map *m);
+void map_slots_make(struct map *m, uint32_t n);         /* room for numbers up to n */
 
 /* ---- map_launch.c: for launch.c and slots.c --------------------------------------------------------------------- */
 /* map_argv - NULL-terminated, one piece of memory to be freed. NULL: an item has a NUL in it, which no argument can hold. */
@@ -189,5 +191,6 @@ struct map_wish {
 	bool resume, rerun_failed;
 };
 void map_open(struct engine *e, struct call *call, const struct map_wish *w);
+void map_nexts_open(struct run *r);                     /* it has ended: clients that waited for that go on */
 
 #endif

@@ -169,8 +169,6 @@ static void record_read(struct map_item *it, const struct store_attempt *at)
 {
 	static const struct store_attempt none = { .exit_code = -1 };
 
-	if (at && it->state == ITEM_ENDED && !it->bytes)
-		map_item_weigh(it, at);         /* it had ended before this jobd was started */
 	if (it->state == ITEM_ENDED && it->cancelled)
 		tell_now(it, at && at->reason == WHY_CANCELLED ? at : &none, WHY_CANCELLED);
 	else if (at && is_failure(it, at))
@@ -395,6 +393,7 @@ void map_run_ended(struct run *r)
 	if (!map_is_named(m))
 		output_drop(r);
 	map_free(m);
+	map_nexts_open(r);
 }
 
 /* ---- what others ask -------------------------------------------------------------------------------------------------------------- */

@@ -310,7 +310,7 @@ static void outputs_gone(struct store_op *op)
 	struct run *r = engine_run(op->ctx, op->run.run);
 
 	for (size_t i = 0; r && i < op->n_items; i++)
-		if (!op->items[i].delivered)
+		if (!op->items[i].delivered && op->items[i].last > op->items[i].base)    /* else `last` is that of the one before it in the place */
 			output_remove(r, op->items[i].id, op->items[i].last);
 }
 
@@ -359,7 +359,7 @@ static int deliver_one(struct map *m, const json_t *tag, struct store_op *op, st
 	if (it->state != ITEM_ENDED && it->state != ITEM_KNOWN)
 		return req_fail(err, "org.jobd.Refused", "item %" PRIu64 " cannot be delivered: it has not ended", it->tag);
 	if (it->stored)
-		add_goodbye(op, it, map_is_named(m));
+		add_goodbye(op, it, map_is_named(m) && !it->cancelled);         /* what was cut off has no result: it is not known */
 	map_item_free(it);
 	m->n_delivered++;
 	return 0;

@@ -51,12 +51,19 @@ bool map_is_last_attempt(const struct map_item *it)
 
 /* ---- slots ----------------------------------------------------------------------------------------------------------- */
 
+/* The smallest that is free. It may be above the limit, where that was lowered after this one was picked. */
 void map_slot_take(struct active *a)
 {
 	struct map *m = a->run->map;
+	uint8_t *free_one;
 
-	if (!a->slot && m->n_free_slots)
-		a->slot = m->free_slot[--m->n_free_slots];
+	if (a->slot)
+		return;
+	if (!memchr(m->slot_taken, 0, m->slots_cap))
+		map_slots_make(m, m->slots_cap + 1);    /* some run on from before a restart, when there were more */
+	free_one = memchr(m->slot_taken, 0, m->slots_cap);
+	*free_one = 1;
+	a->slot = (uint32_t)(free_one - m->slot_taken) + 1;
 }
 
 void map_slot_give(struct active *a)
@@ -65,8 +72,8 @@ void map_slot_give(struct active *a)
 
 	if (a->slot == SLOT_UNKNOWN)
 		m->n_unknown_slots--;
-	else if (a->slot && a->slot <= m->n_slots)
-		m->free_slot[m->n_free_slots++] = a->slot;
+	else if (a->slot)
+		m->slot_taken[a->slot - 1] = 0;
 	a->slot = 0;
 }
 
@@ -117,14 +124,17 @@ static uint32_t slot_told(int32_t pid)
 	return slot ? slot : SLOT_UNKNOWN;
 }
 
-static bool take_free(struct map *m, uint32_t slot)
+#define SLOTS_SANE 100000               /* what MapOptions may have */
+
+static bool take_number(struct map *m, uint32_t slot)
 {
-	for (uint32_t i = 0; i < m->n_free_slots; i++)
-		if (m->free_slot[i] == slot) {
-			m->free_slot[i] = m->free_slot[--m->n_free_slots];
-			return true;
-		}
-	return false;
+	if (!slot || slot > SLOTS_SANE)
+		return false;
+	map_slots_make(m, slot);
+	if (m->slot_taken[slot - 1])
+		return false;
+	m->slot_taken[slot - 1] = 1;
+	return true;
 }
 
 static bool find_slot(struct active *a, int32_t pid)
@@ -133,7 +143,7 @@ static bool find_slot(struct active *a, int32_t pid)
 
 	if (!slot)
 		slot = slot_told(pid);
-	if (!take_free(a->run->map, slot))
+	if (!take_number(a->run->map, slot))
 		return false;
 	a->slot = slot;
 	return true;

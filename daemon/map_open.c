@@ -53,6 +53,10 @@ static void restore_item(void *arg, const struct store_item *si)
 	it->cancelled = st == JT_CANCELLED;
 	it->failed = st != JT_SOK;
 	m->n_unended += it->state == ITEM_PUT;
+	if (it->state == ITEM_ENDED) {
+		it->bytes = si->bytes;
+		m->undelivered += it->bytes;
+	}
 	map_input_restore(it);
 }
 
@@ -336,13 +340,74 @@ static struct run *find_named(struct engine *e, uid_t uid, const json_t *options
 
 static int check_free(const struct run *r, bool wants_to_resume, struct req_error *err)
 {
-	if (r->map && (r->map->call || r->map->ending))
-		return req_fail(err, "org.jobd.WrongState", "map \"%.200s\" (run %u) is %s", r->name, r->id,
-				r->map->call ? "at work: another client has it" : "being stopped");
+	if (r->map && r->map->call && !r->map->ending)
+		return req_fail(err, "org.jobd.WrongState", "map \"%.200s\" (run %u) is at work: another client has it", r->name, r->id);
 	if (!wants_to_resume)
 		return req_fail(err, "org.jobd.Refused", "\"%.200s\" has results of an earlier map: go on with --resume, or remove it (`jobctl rm %u`)", r->name,
 				r->id);
 	return 0;
+}
+
+/* ---- after one that is just ending ---- */
+
+struct map_next {
+	struct engine *e;
+	uint32_t run;
+	struct call *call;
+	json_t *options;
+	bool rerun_failed;
+	TAILQ_ENTRY(map_next) entry;
+};
+
+static void next_free(struct map_next *n)
+{
+	TAILQ_REMOVE(&n->e->map_nexts, n, entry);
+	json_decref(n->options);
+	free(n);
+}
+
+static void next_gone(void *arg, struct call *call)
+{
+	(void)call;
+	next_free(arg);
+}
+
+static void wait_for_end(struct run *r, struct call *call, const struct map_wish *w)
+{
+	struct map_next *n = xcalloc(1, sizeof(*n));
+
+	*n = (struct map_next){ .e = r->e, .run = r->id, .call = call, .options = json_incref((json_t *)(uintptr_t)w->options),
+				.rerun_failed = w->rerun_failed };
+	TAILQ_INSERT_TAIL(&r->e->map_nexts, n, entry);
+	call_on_abort(call, next_gone, n);
+	call_continue(call, json_pack("{s:b}", "ending", true));
+}
+
+static struct map_next *next_of(const struct run *r)
+{
+	struct map_next *n;
+
+	TAILQ_FOREACH(n, &r->e->map_nexts, entry)
+		if (n->run == r->id)
+			return n;
+	return NULL;
+}
+
+/* The first of them gets it. */
+void map_nexts_open(struct run *r)
+{
+	struct map_next *n;
+
+	while ((n = next_of(r))) {
+		json_t *options = json_incref(n->options);
+		struct map_wish w = { .options = options, .resume = true, .rerun_failed = n->rerun_failed };
+		struct call *call = n->call;
+
+		call_on_abort(call, NULL, NULL);
+		next_free(n);
+		map_open(r->e, call, &w);
+		json_decref(options);
+	}
 }
 
 void map_open(struct engine *e, struct call *call, const struct map_wish *w)
@@ -360,6 +425,8 @@ void map_open(struct engine *e, struct call *call, const struct map_wish *w)
 	} else if (check_free(old, w->resume, &err) < 0) {
 		snprintf(err.field, sizeof(err.field), "name");
 		call_fail(call, &err);
+	} else if (old->map && old->map->ending) {
+		wait_for_end(old, call, w);
 	} else {
 		resume(old, call, w);
 	}

@@ -130,6 +130,7 @@ struct store_item {
 	uint64_t seq, id;
 	uint32_t base, last;            /* last: known once it is delivered */
 	bool delivered, has_key;
+	int64_t bytes;                  /* that its last attempt wrote; of those not delivered, where they are loaded */
 	unsigned char key[STORE_ITEM_KEY];      /* at most one item of a run has it */
 };
 

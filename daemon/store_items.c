@@ -179,6 +179,7 @@ static int in_hand(struct store *st, uint32_t run, void (*fn)(void *arg, const s
 		struct store_item item;
 
 		get_item(&s, &item);
+		item.bytes = get_int(&s);
 		fn(arg, &item);
 	}
 	return stmt_end(&s);

@@ -61,7 +61,9 @@ const char *const store_sql[SQL_N] = {
 	[SQL_ITEM_GONE] = "DELETE FROM items WHERE run = ?1 AND tag = ?2",
 	[SQL_ITEM_GONE_ATTEMPTS] = "DELETE FROM attempts WHERE id = ?1 AND attempt > ?2 AND attempt <= ?3",
 	[SQL_ITEM_FIND] = "SELECT " ITEM_COLUMNS " FROM items WHERE run = ?1 AND key = ?2",
-	[SQL_ITEMS_IN_HAND] = "SELECT " ITEM_COLUMNS " FROM items INDEXED BY items_in_hand WHERE run = ?1 AND delivered = 0 ORDER BY tag",
+	[SQL_ITEMS_IN_HAND] = "SELECT " ITEM_COLUMNS ", (SELECT max(out_bytes, 0) + max(err_bytes, 0) FROM attempts"
+		" WHERE attempts.id = items.id AND attempt > base ORDER BY attempt DESC LIMIT 1)"
+		" FROM items INDEXED BY items_in_hand WHERE run = ?1 AND delivered = 0 ORDER BY tag",
 	[SQL_ITEMS_LAST_TAG] = "SELECT coalesce(max(tag), 0) FROM items WHERE run = ?1",
 
 	[SQL_DROP_MARK] =

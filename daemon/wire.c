@@ -63,6 +63,7 @@ void wire_engine(struct engine *e, const struct server_opts *opts)
 	e->keys = index_new();
 	TAILQ_INIT(&e->lru);
 	TAILQ_INIT(&e->map_news);
+	TAILQ_INIT(&e->map_nexts);
 	e->turn = event_new(e->base, -1, 0, turn, e);
 	e->server = server_new(e->base, &so);
 	health_start(e);

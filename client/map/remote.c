@@ -16,6 +16,7 @@
 
 #define AWAY_NS INT64_C(10000000000)            /* so long jobd may be gone */
 #define AGAIN_NS INT64_C(50000000)              /* between two attempts to find it: nothing tells when a socket is there */
+#define ENDING_NS INT64_C(2000000000)           /* an earlier map may take to end before we say that we wait for it */
 #define START_NS INT64_C(500000000)             /* until we start it ourselves, where we may */
 
 uint32_t remote_window(const struct stage_settings *set)
@@ -199,6 +200,7 @@ static void put_again(struct remote *r)
 void remote_began(struct remote *r, const json_t *in_hand)
 {
 	evtimer_del(r->again_ev);
+	evtimer_del(r->ending_ev);
 	r->state = REMOTE_ON;
 	mark(r, in_hand);
 	if (r->first_tag == 0)
@@ -220,6 +222,21 @@ static void on_live(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	r->live = true;
+}
+
+static void on_still_ending(evutil_socket_t fd, short what, void *arg)
+{
+	struct remote *r = arg;
+
+	(void)fd, (void)what;
+	mention("the map %s is just ending: it goes on when its last commands have ended", r->stage->loop->set->name);
+}
+
+void remote_waits_for_end(struct remote *r)
+{
+	struct timeval tv = loop_timeval(ENDING_NS);
+
+	evtimer_add(r->ending_ev, &tv);
 }
 
 static int connect_to(struct remote *r, const struct options *o)
@@ -244,6 +261,7 @@ int remote_new(struct stage *s, struct remote **ret)
 	STAILQ_INIT(&r->waiting);
 	r->again_ev = evtimer_new(s->loop->base, on_again, r);
 	r->live_ev = evtimer_new(s->loop->base, on_live, r);
+	r->ending_ev = evtimer_new(s->loop->base, on_still_ending, r);
 	if (s->loop->set->name) {
 		r->keys = keys_new(s->set, s->number);
 		if (!r->keys)
@@ -260,6 +278,7 @@ void remote_free(struct remote *r)
 	keys_free(r->keys);
 	event_free(r->again_ev);
 	event_free(r->live_ev);
+	event_free(r->ending_ev);
 	buf_done(&r->puts);
 	buf_done(&r->left);
 	free(r->socket);

@@ -35,7 +35,7 @@ struct remote {
 	struct buf puts, left;          /* what the next MapPut and MapDelivered say: elements of a JSON list */
 	enum remote_stop stop;          /* what was asked for */
 	bool is_ending, failed;         /* all is delivered, or given up; failed: what it ends as */
-	struct event *again_ev, *live_ev;
+	struct event *again_ev, *live_ev, *ending_ev;
 	int64_t away_ns;                /* since when */
 	bool has_started;               /* jobd, in this outage */
 	struct keys *keys;              /* NULL: a map without a name */
@@ -65,6 +65,8 @@ void remote_hear(void *arg, const char *text, size_t len);
 void remote_began(struct remote *r, const json_t *in_hand);
 /* remote_new_tag - t gets the next one. */
 void remote_new_tag(struct remote *r, struct task *t);
+/* remote_waits_for_end - an earlier client's map of this name is just ending; then this one begins. */
+void remote_waits_for_end(struct remote *r);
 /* remote_give_up - the map cannot go on. Has complained. */
 void remote_give_up(struct remote *r, int exit_status);
 

@@ -259,6 +259,8 @@ static void hear_reply(struct remote *r, const json_t *p)
 
 	if ((r->state == REMOTE_ASKS || r->state == REMOTE_AWAY) && json_is_integer(json_object_get(p, "run")))
 		hear_begin(r, p);
+	if (r->state == REMOTE_ASKS && json_is_true(json_object_get(p, "ending")))
+		remote_waits_for_end(r);
 	hear_ended(r, json_object_get(p, "ended"));
 	if (json_is_object(data))
 		hear_data(r, data);

@@ -25,7 +25,7 @@ class MapClient:
     """resume, rerun_failed, attach, from_tag: of the method. wire: a connection that there is. options: of MapOptions, beside command, slots and window."""
 
     def __init__(self, socket, words=("true",), slots=2, window=8, shell=False, stdin=False, threads=None, attach=None, from_tag=None,
-                 resume=False, rerun_failed=False, wire=None, **options):
+                 resume=False, rerun_failed=False, wire=None, hears=True, **options):
         self.wire = wire or varlink.Connection(socket, kit.PATIENCE)
         self.ended, self.data, self.said = collections.deque(), collections.deque(), []
         self.named = "name" in options
@@ -40,9 +40,13 @@ class MapClient:
         if resume:
             wish.update(resume=True, rerun_failed=rerun_failed)
         self.wire.send("org.jobd.Map", wish, more=True)
-        self.hello = self.wire.receive()["parameters"]
-        self.run = self.hello["run"]
-        self.tag = self.hello["next_tag"]
+        if hears:
+            self.greeted(self.wire.receive()["parameters"])
+
+    def greeted(self, hello):
+        """By the reply that says that the map has begun; hears=False: who made this hears it."""
+        self.hello = hello
+        self.run, self.tag = hello["run"], hello["next_tag"]
 
     def tell(self, method, **parameters):
         self.wire.send("org.jobd.Map" + method, dict(run=self.run, **parameters), oneway=True)

@@ -672,6 +672,20 @@ class Restarts(MapCase):
         again.delivered(1)
         self.assertEqual(again.next_ended()["tag"], 3)
 
+    def test_bytes_that_wait_hold_up_others_before_anybody_is_told_of_them(self):
+        m = self.shell_map("head -c 6000 /dev/zero", slots=1, window=4, undelivered_max=10000)
+        m.put(b"a", b"b", b"c")
+        m.all_ended(2)
+        m.read(1, size=1)
+        m.next_data()           # so the third has been put
+        self.restart()
+        again = self.attach(m)
+        self.addCleanup(again.close)
+        self.assertEqual(set(again.all_ended(2)), {1, 2})
+        self.assertEqual((self.row(again)["running"], self.row(again)["ended"]), (0, 0))
+        again.delivered(1)
+        self.assertEqual(again.next_ended()["tag"], 3)
+
     def test_an_item_that_is_lost_again_and_again_ends(self):
         m = self.puppet_map(slots=1)
         m.put(b"a", b"b")
@@ -803,6 +817,75 @@ class Resuming(MapCase):
         for _ in range(2):
             self.pup.end(self.pup.accept())
         self.assertEqual([e["attempts"] for e in n.all_ended(2).values()], [1, 1])
+
+    def test_one_that_is_just_ending_is_waited_for(self):
+        m = self.puppet_map(name="m")
+        m.put(b"a")
+        self.pup.accept()
+        m.close()
+        self.call("MapControl", run="m", how="drain")
+        n = self.puppet_map(name="m", resume=True, hears=False)
+        self.assertEqual(n.hear(), {"ending": True})
+        self.pup.end("a")
+        n.greeted(n.hear())
+        self.assertEqual((m.run, True, []), (n.run, n.hello["resumed"], n.hello["in_hand"]))
+        n.end()
+
+    def test_who_waits_for_the_end_may_go(self):
+        m = self.puppet_map(name="m")
+        m.put(b"a")
+        self.pup.accept()
+        m.close()
+        self.call("MapControl", run="m", how="drain")
+        n = self.puppet_map(name="m", resume=True, hears=False)
+        self.assertEqual(n.hear(), {"ending": True})
+        n.close()
+        o = self.puppet_map(name="m", resume=True, hears=False)
+        self.assertEqual(o.hear(), {"ending": True})
+        self.pup.end("a")
+        o.greeted(o.hear())
+        o.end()
+
+    def test_what_was_stopped_and_delivered_is_not_known(self):
+        """It never began, so the attempt that its place had last is one of another item."""
+        m = self.shell_map("seq 5000; echo $1", slots=1, window=1, name="m")
+        m.put(b"a")
+        m.next_ended()
+        m.delivered(1)
+        m.end()
+        n = self.shell_map("seq 5000; echo $1", slots=1, window=1, name="m", resume=True)
+        n.put(b"b")
+        n.tell("Stop", now=True)
+        cancelled = n.next_ended()
+        n.delivered(2)
+        n.end()
+        o = self.shell_map("seq 5000; echo $1", slots=1, window=1, name="m", resume=True)
+        tag, = o.put(b"b")
+        e = o.next_ended()
+        self.assertEqual(("cancelled", 1, None), (cancelled["reason"], e["attempts"], e.get("known")))
+        self.assertEqual(b"b", o.read_all(tag)[-2:-1])
+        o.delivered(tag)
+        tag, = o.put(b"a")
+        e = o.next_ended()
+        self.assertEqual((True, b"a"), (e["known"], o.read_all(tag)[-2:-1]))
+
+    def test_slots_that_are_lowered_and_raised_are_told_once(self):
+        words = ("sh", "-c", 'echo $JOBD_SLOT; exec "$0" "$1" "$2"', PUPPET, self.pup.path, "{}")
+        names = [b"a", b"b", b"c", b"d"]
+        for slots, new in ((3, names[:3]), (1, names[:3]), (3, names)):
+            m = self.map(*words, slots=slots, window=8, name="m", resume=slots == 1 or new == names)
+            m.put(*new)
+            if slots == 3 and new != names:
+                for _ in new:
+                    self.pup.accept()
+            if new != names:
+                self.lose(m)
+        self.pup.end("a")
+        self.assertEqual("d", self.pup.accept())
+        for name in "bcd":
+            self.pup.end(name)
+        said = m.all_ended(4)
+        self.assertEqual([b"1\n", b"2\n", b"3\n"], sorted(said[t]["out"] for t in sorted(said)[1:]))
 
     def test_another_command_knows_nothing_of_the_old_items(self):
         m = self.puppet_map(slots=1, name="m")
