@@ -253,10 +253,14 @@ void stage_task_ended(struct task *t)
 
 /* ---- the start ---- */
 
+/* One word with blanks in it is what other tools take, which use a shell. */
 static void cannot_execute(struct stage *s, const char *why, int exit_status)
 {
+	const struct stage_settings *set = s->set;
+	bool is_text = !set->shell && set->n_words == 1 && strchr(set->words[0], ' ');
+
 	if (s->loop->exit_status == 0)
-		complain(exit_status, "cannot start %s: %s", s->set->shell ? "/bin/sh" : s->set->words[0], why);
+		complain(exit_status, "cannot start \"%s\": %s%s", set->shell ? "/bin/sh" : set->words[0], why, is_text ? "; a text for the shell needs --shell" : "");
 	loop_stop(s->loop, JTI_STOPPED, exit_status);
 }
 

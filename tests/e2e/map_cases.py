@@ -269,7 +269,8 @@ class Input(Map):
         self.assertEqual(2, self.run_map("-a", "-", "-a", "-", "echo", text="1\n2\n").returncode)
 
     def test_a_command_that_is_not_there_is_named(self):
-        self.assertIn(b"/nonexistent/x: No such file", self.run_map("/nonexistent/x", text="1\n").stderr)
+        self.assertIn(b'"/nonexistent/x": No such file', self.run_map("/nonexistent/x", text="1\n").stderr)
+        self.assertIn(b"needs --shell", self.run_map("echo {} | wc", text="1\n").stderr)
 
     def test_an_item_may_hold_anything_but_nul(self):
         row = json.loads(self.run_map("--out", "jsonl", "echo", text=b"a\0b\n").stdout)

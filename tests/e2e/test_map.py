@@ -218,6 +218,16 @@ class Control(Through, cases.Map, unittest.TestCase):
         self.assertEqual(-signal.SIGTERM, p.wait())
         self.assertIn(b"jobctl map stop", p.stderr.read())
 
+    def test_stop_of_the_first_stage_ends_all(self):
+        begun, _ = self.fifo("begun"), self.fifo("never")
+        p = self.start_map("--name", "staged", "echo", "--then", "-j1", "--shell", "echo >begun; read x <never")
+        p.stdin.write(b"1\n")
+        begun.line()
+        rows = json.loads(self.jobctl("list", "--json").stdout.replace("}\n{", "},{").join("[]"))
+        self.assertEqual(["staged", "staged.2"], sorted(row["name"] for row in rows if row["name"].startswith("staged")))
+        self.assertEqual(0, self.jobctl("stop", "staged").returncode)
+        self.assertEqual((b"", -signal.SIGTERM), (p.stdout.read(), p.wait()))
+
     def test_drain_lets_what_was_admitted_end(self):
         p = self.start_blocked("--name", "drained")
         self.assertEqual(0, self.jobctl("stop", "--drain", "drained").returncode)
