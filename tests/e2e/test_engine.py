@@ -234,8 +234,11 @@ class Control(Case):
         self.assertNotEqual(self.states(run)["end"], "ok")
 
     def test_deadline_ends_the_run_as_failed(self):
-        run = self.submit({"a": "exec sleep 100", "a/b": "true"}, deadline_s=0.2)
-        self.wait(run)
+        for deadline_s in (0.2, 2, 20):         # that a starts before it may take a slow machine long
+            run = self.submit({"a": "exec sleep 100", "a/b": "true"}, deadline_s=deadline_s)
+            self.wait(run)
+            if self.jobs(run)["a"]["attempts"]:
+                break
         self.assertEqual(self.call("Get", run=run)["run"]["state"], "failed")
         self.assertEqual(self.states(run), {"a": "cancelled", "a/b": "skipped"})
 
@@ -406,7 +409,7 @@ class Restart(Case):
         self.assertEqual(self.call("Get", run=run)["run"]["state"], "cancelled")
 
     def test_a_deadline_passes_while_jobd_is_away(self):
-        run = self.submit(self.puppet_jobs("a", "a/b"), deadline_s=1)
+        run = self.submit(self.puppet_jobs("a", "a/b"), deadline_s=3)
         self.pup.accept()
         self.d.kill()
         with self.assertRaises(ConnectionRefusedError):
@@ -497,6 +500,7 @@ class Restart(Case):
             ended = 0
             while not ended:
                 packet = runner.recv(65536)
+                self.assertTrue(packet, "the runner hangs up: the stopped jobd has it")
                 while packet:
                     kind, length = struct.unpack_from("<BxxxI", packet)
                     ended += kind == 7
