@@ -158,7 +158,7 @@ static struct keys *keys_for(const char *word)
 	words[0] = word;
 	set = (struct stage_settings){ .words = words, .n_words = 1 };
 	stage.set = &set;
-	return keys_new(&set);
+	return keys_new(&set, 1);
 }
 
 START_TEST(a_key_is_command_content_and_occurrence)
