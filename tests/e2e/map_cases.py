@@ -6,6 +6,7 @@ test_map_local.py and test_map.py say where these run.
 import base64
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -636,6 +637,42 @@ class Resume(Map):
         ran = self.ran()
         self.assertEqual(["1", "two1"], sorted(word for word in ran if word.endswith("1")))
         self.assertEqual(1, ran.count("2"))
+
+    def resume_until_the_end(self, dice, words, text):
+        """What is printed by maps that are killed after some lines of it, five times, and by one that is not."""
+        out, kills = [], 0
+        while True:
+            p = self.start_map(*words, *(("--resume",) if out or kills else ()), *self.PAIR)
+            p.stdin.write(text)
+            p.stdin.close()
+            for _ in range(dice.randrange(12) if kills < 5 else 0):
+                out.append(p.stdout.readline())
+            if kills < 5:
+                p.kill()
+            kills += 1
+            out += p.stdout.readlines()
+            rc = p.wait()
+            if rc == 0:
+                return [line.decode() for line in out if line]
+            self.assertIn(rc, (-signal.SIGKILL, 6), p.stderr.read())        # 6: the daemon has not yet seen that the last one has died
+
+    PAIR = ("-j3", "--shell", "echo $1 >>ran; echo a$1", "--then", "-j2", "--shell", "echo b$1")
+
+    def test_kills_lose_nothing_in_any_stage(self):
+        for seed in range(3):
+            dice = random.Random(seed)
+            items = [dice.randrange(30) for _ in range(60)]
+            keeps = (*self.keeps[:-1], self.keeps[-1] + str(seed))
+            out = self.resume_until_the_end(dice, keeps, "".join("%d\n" % i for i in items).encode())
+            expected = ["ba%d\n" % i for i in items]
+            at = 0
+            for line in out:        # in order, and of each kill one item at most is printed again
+                if at < len(expected) and line == expected[at]:
+                    at += 1
+                else:
+                    self.assertEqual(expected[at - 1], line, "seed %d" % seed)
+            self.assertEqual(len(expected), at, "seed %d" % seed)
+            self.assertLessEqual(len(self.ran()), 60 + 5 * (3 + 1), "seed %d" % seed)
 
     def write_go(self):
         with open(os.path.join(self.folder, "go"), "w", encoding="ascii"):
