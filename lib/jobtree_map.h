@@ -18,10 +18,10 @@
  * Maps in a row (jt_map_as_source) hold together at most the sum of their windows.
  *
  * Threads: a map has N + 1 of its own, with all signals blocked: one asks the source, N work. No wait is a poll: an idle map uses no CPU.
+ * Before a thread sleeps it gives way to the others, for 20 us at most and only while that was worth it.
  * Unless said otherwise a map has one consumer at a time (jt_map_next, jt_map_run); jt_map_stop, jt_map_stopping, jt_map_stats: any thread.
  * Memory: about 100 bytes for each of W places, all taken by jt_map_start, and what the items and outputs are themselves. No allocation an
- * item (a zip and jt_map_as_source make one). Cost: about 0.5 us an item with a window of 8 (several on busy
- * cores), 0.1 us with one of 128; see doc/performance.md.
+ * item (a zip and jt_map_as_source make one). Cost: 0.5 to 1.2 us an item with a window of 8, 0.1 us with one of 128; see doc/performance.md.
  */
 #ifndef JOBTREE_MAP_H
 #define JOBTREE_MAP_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a map share. Not installed. The window and the course compute; they are the map's state under its lock, which only
- * map_threads.c knows.
+ * What the files of a map share. Not installed. The window and the course compute; they are the map's state under its lock, which
+ * map_threads.h has.
  *
  *	free -> WAITING -> RUNNING -> FINISHED -> taken (free) -> delivered
  *	                    |   ^
@@ -49,6 +49,7 @@ bool jti_window_has_room(const struct jti_window *w);
 void jti_window_admit(struct jti_window *w, struct jt_item item);                   /* there is room */
 /* A place whose item is to start now, JT_NONE if there is none: one whose backoff is over before one that waits. now_ns may be 0 while none is due. */
 uint32_t jti_window_start(struct jti_window *w, int64_t now_ns);
+uint64_t jti_window_waiting(const struct jti_window *w);                            /* items that have not begun */
 int64_t jti_window_due_ns(const struct jti_window *w);                              /* of the next backoff; JT_NEVER */
 void jti_window_finish(struct jti_window *w, uint32_t place, int status, struct jt_item output);
 void jti_window_backoff(struct jti_window *w, uint32_t place, int64_t due_ns);
@@ -77,9 +78,8 @@ int jti_map_opts_check(struct jt_map_opts *o, uint32_t n_cpus, struct jt_error *
 /* n items in one piece, {0} at first; jti_tuple_free releases them and it. */
 struct jt_item *jti_tuple_new(size_t n);
 void jti_tuple_free(void *tuple);
-/* jt_map_next; HOLD: the result counts as held until jti_map_delivered. */
+/* jt_map_next; HOLD: the result counts as held until the next call. */
 enum jti_hand { JTI_DELIVER, JTI_HOLD };
 enum jt_map_status jti_map_next(struct jt_map *m, struct jt_map_result *ret, int timeout_ms, enum jti_hand hand);
-void jti_map_delivered(struct jt_map *m);
 
 #endif

@@ -67,7 +67,6 @@ enum jt_map_status jt_map_run(struct jt_map *m, int (*on_result)(void *arg, cons
 			jt_map_stop(m, JT_MAP_NOW);
 		}
 		jt_map_result_done(&r);
-		jti_map_delivered(m);
 	}
 	return st;
 }

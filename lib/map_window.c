@@ -44,6 +44,11 @@ void jti_window_admit(struct jti_window *w, struct jt_item item)
 		w->c.held_max = held;
 }
 
+uint64_t jti_window_waiting(const struct jti_window *w)
+{
+	return w->c.admitted - w->n_begun;
+}
+
 int64_t jti_window_due_ns(const struct jti_window *w)
 {
 	return w->dues.n > 0 ? w->dues.v[0].at_ns : JT_NEVER;
@@ -54,7 +59,7 @@ uint32_t jti_window_start(struct jti_window *w, int64_t now_ns)
 	uint32_t place;
 	if (w->dues.n > 0 && w->dues.v[0].at_ns <= now_ns)
 		place = jti_dues_take(&w->dues, NULL, 0).place;
-	else if (w->n_begun < w->c.admitted)
+	else if (jti_window_waiting(w) > 0)
 		place = w->todo[w->n_begun++ % w->size];
 	else
 		return JT_NONE;

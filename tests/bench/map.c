@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a map costs: no-op callbacks on 2 threads, by window and order, and how much CPU an idle map takes. Prints a table; asserts nothing.
- * usage: map [ITEMS]
+ * What a map costs: no-op callbacks on 2 threads, by window, order and way of taking results, and how much CPU an idle map takes. Prints a
+ * table; asserts nothing. Window 0 is the library's default.
+ * usage: map [ITEMS [WINDOW ...]]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,12 +44,38 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int once(size_t n, uint32_t window, enum jt_map_order order, double *ret_wall, double *ret_cpu)
+/* ---- a map of so many items ---- */
+
+struct kind {
+	uint32_t window;
+	enum jt_map_order order;
+	bool run;                         /* jt_map_run; else a loop of jt_map_next */
+};
+
+static int count(void *arg, const struct jt_map_result *r)
 {
-	size_t left = n, got = 0;
+	(void)r;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static size_t consume(struct jt_map *m, bool run)
+{
+	size_t got = 0;
+	if (run)
+		jt_map_run(m, count, &got);
+	else
+		for (struct jt_map_result r; jt_map_next(m, &r, -1) == JT_MAP_RESULT; got++)
+			jt_map_result_done(&r);
+	return got;
+}
+
+static int once(size_t n, const struct kind *k, double *ret_wall, double *ret_cpu)
+{
+	size_t left = n;
 	struct jt_source source = { .next = count_down, .arg = &left };
 	struct jt_work work = { .run = nothing };
-	struct jt_map_opts opts = { .threads = 2, .window = window, .order = order };
+	struct jt_map_opts opts = { .threads = 2, .window = k->window, .order = k->order };
 	struct jt_error err;
 	double wall = seconds_of(CLOCK_MONOTONIC), cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 	struct jt_map *m = jt_map_start(&opts, &source, &work, &err);
@@ -56,27 +83,38 @@ static int once(size_t n, uint32_t window, enum jt_map_order order, double *ret_
 		fprintf(stderr, "map: %s\n", err.text);
 		return -1;
 	}
-	for (struct jt_map_result r; jt_map_next(m, &r, -1) == JT_MAP_RESULT; got++)
-		jt_map_result_done(&r);
+	size_t got = consume(m, k->run);
 	jt_map_free(m);
 	*ret_wall = seconds_of(CLOCK_MONOTONIC) - wall;
 	*ret_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	return got == n ? 0 : -1;
 }
 
-/* Median of three. */
-static int through(size_t n, uint32_t window, enum jt_map_order order)
+/* Median of five. */
+static int through(size_t n, const struct kind *k)
 {
-	double wall[3], cpu[3];
-	for (size_t i = 0; i < 3; i++)
-		if (once(n, window, order, &wall[i], &cpu[i]) < 0)
+	double wall[5], cpu[5];
+	for (size_t i = 0; i < 5; i++)
+		if (once(n, k, &wall[i], &cpu[i]) < 0)
 			return -1;
-	qsort(wall, 3, sizeof(*wall), compare);
-	qsort(cpu, 3, sizeof(*cpu), compare);
-	printf("%-10s %8u %12.0f %12.2f %12.2f\n", order == JT_MAP_ORDERED ? "ordered" : "unordered", window, (double)n / wall[1],
-	       wall[1] * 1e6 / (double)n, cpu[1] * 1e6 / (double)n);
+	qsort(wall, 5, sizeof(*wall), compare);
+	qsort(cpu, 5, sizeof(*cpu), compare);
+	printf("%-10s %-5s %8u %12.0f %12.2f %12.2f %12.0f\n", k->order == JT_MAP_ORDERED ? "ordered" : "unordered", k->run ? "run" : "next", k->window,
+	       (double)n / wall[2], wall[2] * 1e6 / (double)n, cpu[2] * 1e6 / (double)n, (double)n / wall[4]);
 	return 0;
 }
+
+static int all_kinds(size_t n, uint32_t window)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct kind k = { window, i & 2 ? JT_MAP_UNORDERED : JT_MAP_ORDERED, i & 1 };
+		if (through(n, &k) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- a map in which nothing happens ---- */
 
 static int never(void *arg, struct jt_item *ret)
 {
@@ -118,10 +156,13 @@ int main(int argc, char **argv)
 {
 	size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("%-10s %8s %12s %12s %12s\n", "order", "window", "items/s", "us an item", "cpu us");
-	for (uint32_t window = 8; window <= 2048; window *= 4)
-		for (int order = JT_MAP_ORDERED; order <= JT_MAP_UNORDERED; order++)
-			if (through(n, window, order) < 0)
-				return 1;
+	static const uint32_t windows[] = { 0, 32, 128, 2048 };
+	printf("%-10s %-5s %8s %12s %12s %12s %12s\n", "order", "by", "window", "items/s", "us an item", "cpu us", "worst/s");
+	for (int i = 2; i < argc; i++)
+		if (all_kinds(n, (uint32_t)strtoul(argv[i], NULL, 10)) < 0)
+			return 1;
+	for (size_t i = 0; argc <= 2 && i < sizeof(windows) / sizeof(*windows); i++)
+		if (all_kinds(n, windows[i]) < 0)
+			return 1;
 	return idle() < 0;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What jobctl map costs, in its own process and through the daemon, beside xargs -P and GNU parallel: N trivial commands, the medians of wall and
-CPU time (through the daemon with the CPU time of jobd and its runner), and their ratios to xargs.
+CPU time (through the daemon with the CPU time of jobd and its runner), and their ratios to xargs. Then callbacks of the library, and the ratio of items a
+second to what they have to do at least.
 
     tests/bench/map.py [N] [ROUNDS] [FOLDER WITH THE PROGRAMS]
 """
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 
+CALLBACKS_LEAST = 500000                # items a second
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -89,6 +91,15 @@ def compare(slots, rounds, items, jobctl, daemon):
                                                             1000 * cpu / items.count(b"\n")), flush=True)
 
 
+def callbacks(folder):
+    """The lines of tests/bench/map, which says what it measures, at the default window (0) and at 128."""
+    lines = subprocess.run([os.path.join(folder, "tests/bench/map"), "1000000", "0", "128"], capture_output=True, text=True, check=True).stdout.splitlines()
+    print(lines[0] + "   of %d/s" % CALLBACKS_LEAST)
+    for line in lines[1:]:
+        words = line.split()
+        print(line + ("%12.2f" % (float(words[3]) / CALLBACKS_LEAST) if words[0] in ("ordered", "unordered") else ""))
+
+
 def main():
     count, rounds = (int(a) for a in (sys.argv[1:3] + ["10000", "5"][len(sys.argv[1:3]):]))
     folder = os.path.abspath(sys.argv[3] if len(sys.argv) > 3 else os.environ.get("JOBD_BUILDDIR", "build"))
@@ -100,6 +111,7 @@ def main():
         compare(slots, rounds, items, jobctl, daemon)
     for name, words in (("--local", [jobctl, "map", "--local"]), ("through the daemon", [jobctl, "--socket", daemon.socket, "map"])):
         print("first result %s: %.1f ms" % (name, 1000 * statistics.median(first_result(words + ["-j2", "echo"]) for _ in range(2 * rounds + 1))))
+    callbacks(folder)
     print("load %s" % os.getloadavg()[0])
     daemon.close(jobctl)
 
