@@ -294,6 +294,10 @@ void map_leave(struct map *m)
 	map_detach(m);
 	if (m->run->e->stopping || m->ending)
 		return;
+	if (map_is_named(m) && m->stopped) {    /* what is being cut off is nothing that a later client could take over */
+		map_end(m, RUN_CANCELLED);
+		return;
+	}
 	if (map_is_named(m)) {
 		leave_behind(m);
 		return;

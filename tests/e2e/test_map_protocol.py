@@ -831,6 +831,22 @@ class Resuming(MapCase):
         self.assertEqual((m.run, True, []), (n.run, n.hello["resumed"], n.hello["in_hand"]))
         n.end()
 
+    def test_what_is_being_cut_off_is_not_taken_over(self):
+        """The client says stop, and goes before what runs has ended."""
+        m = self.shell_map("trap '' TERM; %s %s $1" % tuple(self.pup.argv("x")[:2]), slots=1, name="m", grace_s=60)
+        m.put(b"a", b"b")
+        self.pup.accept()
+        m.tell("Stop", now=False)
+        self.assertEqual(("cancelled", 2), [(e["reason"], e["tag"]) for e in [m.next_ended()]][0])
+        m.close()
+        n = self.shell_map("trap '' TERM; %s %s $1" % tuple(self.pup.argv("x")[:2]), slots=1, name="m", resume=True, hears=False)
+        self.assertEqual(n.hear(), {"ending": True})
+        self.pup.end("a")
+        n.greeted(n.hear())
+        n.put(b"a")
+        self.pup.end(self.pup.accept())
+        self.assertEqual(n.next_ended()["reason"], "exit")
+
     def test_who_waits_for_the_end_may_go(self):
         m = self.puppet_map(name="m")
         m.put(b"a")
