@@ -53,16 +53,11 @@ static bool lags(const struct session *s, size_t more)
 	return s->queued && s->queued + more > s->srv->opts.out_max;
 }
 
-/* Takes msg. */
-static void put(struct call *c, json_t *msg)
+/* Takes text. */
+static void put_text(struct call *c, char *text, size_t len)
 {
 	struct session *s = c->s;
-	size_t len = 0;
-	char *text = msg ? vl_pack(msg, &len) : NULL;
 
-	json_decref(msg);
-	if (!text)
-		abort();
 	c->spoke_at_ms = server_now_ms();
 	if (s->is_leaving || c->flags & VL_ONEWAY) {
 		free(text);
@@ -76,6 +71,18 @@ static void put(struct call *c, json_t *msg)
 		if (is_oldest(c))
 			session_flush(s);
 	}
+}
+
+/* Takes msg. */
+static void put(struct call *c, json_t *msg)
+{
+	size_t len = 0;
+	char *text = msg ? vl_pack(msg, &len) : NULL;
+
+	json_decref(msg);
+	if (!text)
+		abort();
+	put_text(c, text, len);
 }
 
 /* The replies of calls whose turn has come. */
@@ -143,6 +150,12 @@ void call_continue(struct call *c, json_t *params)
 {
 	assert(call_wants_more(c));
 	put(c, vl_reply_new(params, true));
+}
+
+void call_continue_text(struct call *c, char *text, size_t len)
+{
+	assert(call_wants_more(c) && len > 0 && !text[len - 1]);
+	put_text(c, text, len);
 }
 
 void call_reply(struct call *c, json_t *params)

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -60,13 +61,20 @@ void map_readers_drop(struct map_item *it)
 
 /* ---- pieces -------------------------------------------------------------------------------------------------------------- */
 
+#define FRAME_REST 256                  /* around the data */
+#define FRAME_END "\"}},\"continues\":true}"
+
+/* Written here, since nothing in base64 needs an escape, and of large outputs it is nearly all there is to do. */
 static void say(struct reader *rd, const char *data, size_t n, bool eof)
 {
-	char text[BASE64_SIZE(CHUNK)];
-	size_t len = base64_encode(data, n, text);
+	size_t size = BASE64_SIZE(n) + FRAME_REST, len;
+	char *text = xcalloc(1, size);
 
-	map_say(rd->item->map, json_pack("{s:{s:I, s:s, s:I, s:o, s:b}}", "data", "tag", (json_int_t)rd->item->tag, "stream", rd->err ? "err" : "out",
-					 "offset", (json_int_t)rd->offset, "data_b64", json_stringn_nocheck(text, len), "eof", eof));
+	len = (size_t)snprintf(text, size, "{\"parameters\":{\"data\":{\"tag\":%" PRIu64 ",\"stream\":\"%s\",\"offset\":%" PRId64 ",\"eof\":%s,\"data_b64\":\"",
+			       rd->item->tag, rd->err ? "err" : "out", rd->offset, eof ? "true" : "false");
+	len += base64_encode(data, n, text + len);
+	memcpy(text + len, FRAME_END, sizeof(FRAME_END));
+	call_continue_text(rd->item->map->call, text, len + sizeof(FRAME_END));
 	rd->offset += (int64_t)n;
 	rd->left -= (int64_t)n;
 	if (eof || rd->left == 0)

@@ -82,6 +82,7 @@ void call_on_abort(struct call *c, void (*fn)(void *arg, struct call *c), void *
 /* Replies take params (NULL: {}) and never call back. call_continue only when call_wants_more. A oneway call is answered all the same;
  * nothing is sent. After call_reply, call_error and call_invalid the call is gone. */
 void call_continue(struct call *c, json_t *params);
+void call_continue_text(struct call *c, char *text, size_t len);        /* the message itself, its NUL counted; takes text (malloc) */
 void call_reply(struct call *c, json_t *params);
 void call_error(struct call *c, const char *error, json_t *params);     /* "org.jobd.Refused" */
 void call_invalid(struct call *c, const char *parameter);               /* org.varlink.service.InvalidParameter */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base64.h"
 
-#include <stdint.h>
+#include <stdbool.h>
 
 static const char alphabet[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -28,53 +28,63 @@ size_t base64_encode(const void *bytes, size_t n, char *ret)
 	return (size_t)(to - ret);
 }
 
-/* 0..63, or -1 */
-static int value_of(char c)
+/* ---- decoding ---- */
+
+#define NONE 0x40                       /* no character of the alphabet */
+
+/* 0..63 of each character, or NONE */
+#define N4 NONE, NONE, NONE, NONE
+#define N16 N4, N4, N4, N4
+static const unsigned char values[256] = {
+	N16, N16, N4, N4, NONE, NONE, NONE, 62, NONE, NONE, NONE, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, NONE, NONE, N4,
+	NONE, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, NONE, N4,
+	NONE, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, NONE, N4,
+	N16, N16, N16, N16, N16, N16, N16, N16,
+};
+
+/* Four characters of the alphabet to three bytes. False: one of them is not. */
+static inline bool decode_four(const unsigned char *text, unsigned char *to)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	unsigned a = values[text[0]], b = values[text[1]], c = values[text[2]], d = values[text[3]];
+
+	to[0] = (unsigned char)(a << 2 | b >> 4);
+	to[1] = (unsigned char)(b << 4 | c >> 2);
+	to[2] = (unsigned char)(c << 6 | d);
+	return !((a | b | c | d) & NONE);
 }
 
-/* Four characters to three bytes; n of them carry a value, the others are padding. Returns bytes, or -1. */
-static int decode_group(const char *text, int n, unsigned char *to)
+/* The last four, of which some may be padding. Returns bytes, or -1. */
+static int decode_last(const char *text, unsigned char *to)
 {
-	uint32_t bits = 0;
+	int n = text[3] != '=' ? 3 : text[2] != '=' ? 2 : 1;
+	unsigned char four[4] = { 'A', 'A', 'A', 'A' }, bytes[3];
 
-	for (int i = 0; i < 4; i++) {
-		int v = i < n ? value_of(text[i]) : 0;
-
-		if (v < 0)
-			return -1;
-		bits = bits << 6 | (uint32_t)v;
-	}
-	if ((n == 2 && bits & 0xffff) || (n == 3 && bits & 0xff))
+	for (int i = 0; i <= n; i++)
+		four[i] = (unsigned char)text[i];
+	if (!decode_four(four, bytes))
 		return -1;
-	for (int i = 0; i < n - 1; i++)
-		to[i] = (unsigned char)(bits >> (16 - 8 * i));
-	return n - 1;
+	for (int i = n; i < 3; i++)
+		if (bytes[i])
+			return -1;      /* stray bits */
+	for (int i = 0; i < n; i++)
+		to[i] = bytes[i];
+	return n;
 }
 
 int base64_decode(const char *text, size_t len, void *ret, size_t *ret_n)
 {
 	unsigned char *to = ret;
+	int n = 0;
 
 	if (len % 4)
 		return -1;
-	for (size_t i = 0; i < len; i += 4) {
-		int last = i + 4 == len, n = 4, bytes;
-
-		if (last && text[i + 3] == '=')
-			n = text[i + 2] == '=' ? 2 : 3;
-		bytes = decode_group(text + i, n, to);
-		if (bytes < 0)
+	for (; len > 4; len -= 4, text += 4, to += 3)
+		if (!decode_four((const unsigned char *)text, to))
 			return -1;
-		to += bytes;
-	}
-	*ret_n = (size_t)(to - (unsigned char *)ret);
+	if (len > 0)
+		n = decode_last(text, to);
+	if (n < 0)
+		return -1;
+	*ret_n = (size_t)(to - (unsigned char *)ret) + (size_t)n;
 	return 0;
 }

@@ -15,9 +15,16 @@
 /* End of the string that begins behind s: its closing quote, or end. */
 static const char *skip_string(const char *s, const char *end)
 {
-	while (s < end && *s != '"')
-		s += *s == '\\' && s + 1 < end ? 2 : 1;
-	return s;
+	for (;;) {
+		const char *quote = memchr(s, '"', (size_t)(end - s));
+		const char *escape = memchr(s, '\\', (size_t)((quote ? quote : end) - s));
+
+		if (!escape)
+			return quote ? quote : end;
+		if (end - escape < 2)
+			return end;
+		s = escape + 2;
+	}
 }
 
 /* The parser recurses once a level, so this is asked first. Right for valid JSON; what is not valid is found by the parser. */
