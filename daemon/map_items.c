@@ -413,10 +413,11 @@ void map_stop(struct map *m, bool now)
 
 /* ---- the end of the run --------------------------------------------------------------------------------------------------------- */
 
-/* Of a map that may go on the results stay that were not delivered; what was cut off runs again. */
+/* Of a map that may go on the results stay that were not delivered; what was cut off runs again. What nobody has asked for goes, unless the
+ * client was stopped before it could. */
 static bool stays(const struct map_item *it)
 {
-	return map_is_named(it->map) && it->claimed && it->stored && it->state == ITEM_ENDED && !it->cancelled;
+	return map_is_named(it->map) && (it->claimed || it->map->stopped) && it->stored && it->state == ITEM_ENDED && !it->cancelled;
 }
 
 static void forget_list(struct item_list *list, struct store_op *op)

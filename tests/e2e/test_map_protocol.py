@@ -847,6 +847,23 @@ class Resuming(MapCase):
         self.pup.end(self.pup.accept())
         self.assertEqual(n.next_ended()["reason"], "exit")
 
+    def test_results_that_a_stopped_client_had_not_come_to_stay(self):
+        m = self.puppet_map(name="m")
+        m.put(b"a", b"b")
+        for _ in range(2):
+            self.pup.end(self.pup.accept())
+        m.all_ended(2)
+        self.lose(m)
+        n = self.puppet_map(name="m", resume=True)
+        n.put(b"a")
+        n.next_ended()
+        n.tell("Stop", now=True)
+        n.end(failed=True)
+        o = self.puppet_map(name="m", resume=True)
+        self.assertEqual(2, len(o.hello["in_hand"]))
+        o.put(b"a", b"b")
+        self.assertEqual([1, 1], [e["attempts"] for e in o.all_ended(2).values()])
+
     def test_who_waits_for_the_end_may_go(self):
         m = self.puppet_map(name="m")
         m.put(b"a")
