@@ -23,8 +23,8 @@ import varlink
 import world as worlds
 
 OFFSETS_S = [0, 3600, -86400, 10 * 365 * 86400]
-LATE_S = 1.0
-EARLY_S = 0.1                   # a job reads the clock a while after it was started
+LATE_S = 15.0                   # a busy machine is late by seconds, a clock that has jumped by an hour at least
+EARLY_S = 0.1
 BUSY = 0.35                     # of a processor, for all that happens here
 DEADLINE_S, TIMEOUT_S, BACKOFF_S, INTERVAL_S, WAIT_S = 1.5, 1.2, 1.1, 0.6, 0.4
 
@@ -118,7 +118,7 @@ class Rounds(threading.Thread):
         self.took("timeout", at["timeout"][0] - began, TIMEOUT_S)
         self.took("deadline", at["deadline"][0] - began, DEADLINE_S, restarts)
         self.took("retry", at["retry"][1] - at["retry"][0], BACKOFF_S, restarts)
-        self.took("paced", at["paced"][2] - at["paced"][0], 2 * INTERVAL_S, restarts)
+        self.took("paced", at["paced"][2] - began, 2 * INTERVAL_S, restarts)    # the first may read its clock late, but began no earlier
 
     def took(self, what, seconds, expected, restarts=0):
         self.off[what] = max(self.off.get(what, 0), seconds - expected)
@@ -155,7 +155,7 @@ class Test:
         return str(self.asked("Submit", run=dict(run, key=key, workers=16), jobs=jobs)["run"])
 
     def ends(self, run):
-        assert self.asked("Wait", targets=[{"run": run}], timeout_s=20)["done"], "run %s does not end" % run
+        assert self.asked("Wait", targets=[{"run": run}], timeout_s=kit.PATIENCE - 5)["done"], "run %s does not end" % run
 
     def start(self):
         self.starts += 1
