@@ -37,6 +37,7 @@
 #include "server.h"
 #include "proto/spec.h"
 #include "store.h"
+#include "spare.h"
 #include "sweep.h"
 
 struct engine;
@@ -74,6 +75,9 @@ struct active {
 	bool seen;                      /* in the inventory that is being reconciled */
 	bool unreadable;                /* its specification was read, and is none */
 	uint64_t output_max;            /* that it was started with; 0: by an earlier jobd */
+	bool is_short;                  /* sent by us, and nothing of its start was told */
+	bool is_read;                   /* somebody had its outputs opened */
+	bool is_empty[2];               /* it has ended, and left a file without a byte */
 	uint32_t slot;                  /* of a map: the number its command is told, from 1; 0: none */
 	const struct store_op *arming;  /* the ARM it waits for, of all that were posted for this job */
 	struct rm_end end;              /* TODO_END */
@@ -159,6 +163,7 @@ struct engine {
 	const char *state_dir, *socket_path;
 	const char *fetch_program;      /* what runs a fetch; it may not be there */
 	int state_fd, out_fd;
+	struct spares spares;
 	struct sweep *sweep;
 	int64_t out_bytes;              /* of all outputs in files */
 	struct user_bytes *out_users;
@@ -258,7 +263,7 @@ int launch(struct active *a);                           /* 0: sent; -1: not now 
 int output_create(struct engine *e, uint32_t run, const char *name);     /* RUN/...; the run's folder is made with it. -1 with errno */
 int output_open(struct active *a, int n, int fds[2]);   /* n: 1 stdout alone, 2 with stderr. 0, or -1 with errno */
 void output_collect(struct active *a, struct store_attempt *at);        /* sizes and packed contents */
-void output_settled(struct run *r, uint64_t id, const struct store_attempt *at);       /* durable: drop what is packed, count the rest */
+void output_settled(const struct active *a, const struct store_attempt *at);    /* durable: drop what is packed, count the rest */
 bool output_probe(struct engine *e);                    /* whether files for outputs can be made */
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
 /* output_tail - the last bytes of what an attempt wrote, at most size. Their number; 0: nothing, or it cannot be read. */

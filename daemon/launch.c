@@ -390,6 +390,7 @@ int launch(struct active *a)
 	free(env.buf);
 	if (rc == 0) {
 		a->state = A_SENT;
+		a->is_short = true;
 		e->n_starts++;
 		return 0;
 	}

@@ -67,6 +67,7 @@ static int open_state(struct daemon *d)
 		log_error("%s/out: %s", d->at.state, strerror(errno));
 		return -1;
 	}
+	spares_open(&e->spares, e->out_fd);
 	e->state_dir = d->at.state;
 	e->socket_path = d->at.socket;
 	e->fetch_program = d->at.fetch;
@@ -263,6 +264,7 @@ static void go(struct daemon *d)
 		runner_link_quit(e->link);
 	runner_link_flush(e->link);
 	sweep_free(e->sweep);
+	spares_close(&e->spares);
 	close(d->lock_fd);
 	stop_answer(e);
 	server_drain(e->server, DRAIN_MS);

@@ -36,6 +36,7 @@ struct map_item {
 	bool claimed;                   /* the client that is there has put it */
 	bool stored;                    /* there is a record of it */
 	bool cancelled, failed;         /* ENDED */
+	bool is_fileless;               /* ENDED: what it wrote is in its record; else it may be */
 	bool read_live;                 /* what the attempt that runs wrote has been given away: another one would be other bytes */
 	bool is_untold, is_asking;
 	struct spec_item_key key;

@@ -254,6 +254,11 @@ void map_item_ending(struct active *a, const struct store_attempt *at)
 		map_item_weigh(it, at);
 }
 
+static bool is_packed(const char *text, int64_t bytes)
+{
+	return text || !bytes;
+}
+
 static void note_end(struct map_item *it, const struct store_op *op)
 {
 	struct map *m = it->map;
@@ -263,6 +268,8 @@ static void note_end(struct map_item *it, const struct store_op *op)
 	it->failed = op->job.state != JT_SOK;
 	it->last = op->job.attempts;
 	it->ended_at_us = op->job.ended_at_us;
+	it->is_fileless = op->job.reason == WHY_EXIT && is_packed(op->attempt.out, op->attempt.out_bytes) &&
+			  is_packed(op->attempt.err, op->attempt.err_bytes);
 	m->run->spec_bytes -= (uint64_t)it->spec_bytes;
 	m->n_unended--;
 	m->n_ended++;
@@ -304,13 +311,13 @@ void map_item_started(struct active *a)
 
 /* ---- delivered ------------------------------------------------------------------------------------------------------------ */
 
-/* Their records go; so may the files, which nobody finds without them. */
+/* Their records go; so may the files, which nobody finds without them. In op->ids whether there may be such. */
 static void outputs_gone(struct store_op *op)
 {
 	struct run *r = engine_run(op->ctx, op->run.run);
 
 	for (size_t i = 0; r && i < op->n_items; i++)
-		if (!op->items[i].delivered && op->items[i].last > op->items[i].base)    /* else `last` is that of the one before it in the place */
+		if (op->ids[i] && op->items[i].last > op->items[i].base)        /* else `last` is that of the one before it in the place */
 			output_remove(r, op->items[i].id, op->items[i].last);
 }
 
@@ -319,16 +326,18 @@ static struct store_op *goodbye(struct map *m, size_t n)
 	struct store_op *op = engine_op(m->run->e, ST_ITEMS_DELIVERED, m->run);
 
 	op->items = xcalloc(n + 1, sizeof(*op->items));
+	op->ids = xcalloc(n + 1, sizeof(*op->ids));
 	op->done = outputs_gone;
 	return op;
 }
 
 static void add_goodbye(struct store_op *op, const struct map_item *it, bool keep)
 {
-	struct store_item *si = &op->items[op->n_items++];
+	struct store_item *si = &op->items[op->n_items];
 
 	*si = record_of(it);
 	si->delivered = keep;
+	op->ids[op->n_items++] = !keep && !it->is_fileless;
 }
 
 static void post_goodbye(struct map *m, struct store_op *op)

@@ -74,7 +74,7 @@ static void end_durable(struct store_op *op)
 	struct run *r = a->run;
 	jt_job j = a->idx;
 
-	output_settled(r, op->id, &op->attempt);
+	output_settled(a, &op->attempt);
 	FAILPOINT("before_acknowledge_runner");
 	if (op->attempt.pid != -1)
 		runner_link_ack(e->link, op->id, a->attempt);
@@ -394,6 +394,7 @@ void outcome_started(struct engine *e, const struct rm_started *st)
 	it_forks(a->run);
 	note_start(a, st->pid, st->started_at_us);
 	a->state = A_RUNNING;
+	a->is_short = false;
 	jt_sched_running(a->run->sched, a->idx, &err);
 	if (a->run->map)
 		map_item_started(a);

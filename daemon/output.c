@@ -2,8 +2,8 @@
 /*
  * Output - the files of stdout and stderr. OUT/RUN/INDEX.ATTEMPT.out|err, 0600 in directories of 0700, made by number alone.
  *
- * The child writes straight into them. After the end empty ones are removed and small ones move into the attempt's row: a file
- * goes only when that row is durable.
+ * The child writes straight into them. After the end small ones move into the attempt's row: a file
+ * goes, as an empty one does, when that row is durable. What goes may be the file of a later job (spare.h), if only its own job has ever had it open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,17 +29,24 @@ static int create(int dir, const char *name)
 	return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
+static int open_new(struct engine *e, const char *name)
+{
+	int fd = spare_take(&e->spares, name);
+
+	return fd < 0 && errno != ENOENT ? create(e->out_fd, name) : fd;
+}
+
 int output_create(struct engine *e, uint32_t run, const char *name)
 {
 	char dir[16];
-	int fd = create(e->out_fd, name);
+	int fd = open_new(e, name);
 
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
 	snprintf(dir, sizeof(dir), "%u", run);
 	if (mkdirat(e->out_fd, dir, 0700) < 0 && errno != EEXIST)
 		return -1;
-	return create(e->out_fd, name);
+	return open_new(e, name);
 }
 
 int output_open(struct active *a, int n, int fds[2])
@@ -81,8 +88,11 @@ bool output_probe(struct engine *e)
 
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err)
 {
+	struct active *a = active_find_attempt(e, id, attempt);
 	char name[64];
 
+	if (a)
+		a->is_read = true;
 	name_of(name, id, attempt, err);
 	return openat(e->out_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -135,7 +145,26 @@ static struct gap settle_large(struct engine *e, const struct active *a, const c
 	return g;
 }
 
-static int64_t collect_one(const struct active *a, bool err, char **ret_text, struct gap *ret_gap)
+/*
+ * Of a job that was over before anybody heard of it. Later the runner and readers may have it open, and its slot and gaps are written down with
+ * the file.
+ */
+static bool is_private(const struct active *a)
+{
+	return a->is_short && !a->is_read;
+}
+
+static void give_up(const struct active *a, const char *name, bool has_text)
+{
+	struct engine *e = a->run->e;
+
+	if (is_private(a))
+		spare_give(&e->spares, name, has_text);
+	else
+		unlinkat(e->out_fd, name, 0);
+}
+
+static int64_t collect_one(struct active *a, bool err, char **ret_text, struct gap *ret_gap)
 {
 	struct engine *e = a->run->e;
 	struct stat st;
@@ -144,8 +173,7 @@ static int64_t collect_one(const struct active *a, bool err, char **ret_text, st
 	name_of(name, JOB_ID(a->run->id, a->idx), a->attempt, err);
 	if (fstatat(e->out_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -1;
-	if (st.st_size == 0)
-		unlinkat(e->out_fd, name, 0);
+	a->is_empty[err] = st.st_size == 0;
 	if (st.st_size > PACK_MAX && !a->run->is_map)   /* an item of a map fails rather than lacks a part */
 		*ret_gap = settle_large(e, a, name, st.st_size);
 	if (st.st_size && gap_kept(ret_gap, st.st_size) <= (ret_gap->end ? PACK_CUT_MAX : PACK_MAX))
@@ -159,28 +187,22 @@ void output_collect(struct active *a, struct store_attempt *at)
 	at->err_bytes = collect_one(a, true, &at->err, &at->err_gap);
 }
 
-static void unlink_packed(struct run *r, uint64_t id, uint32_t attempt, bool err)
+static void settle_one(const struct active *a, bool err, int64_t bytes, const char *packed, const struct gap *gap)
 {
 	char name[64];
 
-	name_of(name, id, attempt, err);
-	unlinkat(r->e->out_fd, name, 0);
+	if (packed || a->is_empty[err]) {
+		name_of(name, JOB_ID(a->run->id, a->idx), a->attempt, err);
+		give_up(a, name, packed);
+	} else if (bytes > 0) {
+		budget_add(a->run, gap_kept(gap, bytes));
+	}
 }
 
-void output_settled(struct run *r, uint64_t id, const struct store_attempt *at)
+void output_settled(const struct active *a, const struct store_attempt *at)
 {
-	int64_t bytes = 0;
-
-	if (at->out)
-		unlink_packed(r, id, at->attempt, false);
-	else if (at->out_bytes > 0)
-		bytes += gap_kept(&at->out_gap, at->out_bytes);
-	if (at->err)
-		unlink_packed(r, id, at->attempt, true);
-	else if (at->err_bytes > 0)
-		bytes += gap_kept(&at->err_gap, at->err_bytes);
-	if (bytes)
-		budget_add(r, bytes);
+	settle_one(a, false, at->out_bytes, at->out, &at->out_gap);
+	settle_one(a, true, at->err_bytes, at->err, &at->err_gap);
 }
 
 void output_remove(struct run *r, uint64_t id, uint32_t attempt)

@@ -121,7 +121,7 @@ class Writer(Case):
         return 0 if kind.startswith(("ext", "tmpfs")) else 64 << 20
 
     def files(self):
-        return [name for _, _, files in os.walk(os.path.join(self.d.state, "out")) for name in files]
+        return [name for folder, _, files in os.walk(os.path.join(self.d.state, "out")) for name in files if os.path.basename(folder) != ".spare"]
 
     def assert_pieces_are_what_was_written(self, got):
         for offset, data in got.data:

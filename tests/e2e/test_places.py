@@ -155,7 +155,7 @@ class Names(Case):
                 self.connect()
         for folder, folders, files in os.walk(os.path.join(self.d.state, "out")):
             for entry in folders + files:
-                self.assertRegex(entry, r"^[0-9]+(\.[0-9]+\.(out|err))?$", folder)
+                self.assertRegex(entry, r"^([0-9]+(\.[0-9]+\.(out|err))?|\.spare)$", folder)
         outside = set(os.listdir(self.d.folder)) | set(os.listdir(self.d.state))
         self.assertFalse({"x", "b", "-rf", "con"} & outside)
         self.assertFalse(os.path.exists("/etc/x"))
