@@ -31,9 +31,9 @@ def said(data):
 
 
 class Files(MapCase):
-    def files(self, run=None):
-        """What there is below the folder of outputs."""
-        return sorted(name for _, _, names in os.walk(os.path.join(self.d.state, "out")) for name in names)
+    def files(self):
+        """Those of runs: jobd keeps some for the next ones beside them."""
+        return sorted(name for folder, _, names in os.walk(os.path.join(self.d.state, "out")) if os.path.basename(folder).isdigit() for name in names)
 
     def inputs(self):
         return [name for name in self.files() if ".in" in name]
