@@ -145,7 +145,7 @@ static const struct opt plan_opts[] = {
 
 #define MAP_STAGE_OPTS \
 	INT("jobs", 'j', workers, 1, 100000, "N", "commands at once; default: the CPUs"), \
-	INT("window", 'w', map.window, 1, 1 << 24, "W", "items held at once, from read to printed; default: 4 N, through the daemon at least 16"), \
+	INT("window", 'w', map.window, 1, 1 << 24, "W", "items held at once, from read to printed; default: 4 N, through the daemon at least 64"), \
 	INT("max-args", 'n', map.batch_items, 1, INT32_MAX, "N", "up to N items a command"), \
 	TEXT("max-bytes", 's', map.batch_bytes, "SIZE|max", "up to so many bytes of items a command; default: 128K; max: all that exec takes"), \
 	TEXT("join", 0, map.join, "SEP", "the items of a command become one argument, SEP between them"), \

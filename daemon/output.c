@@ -3,7 +3,7 @@
  * Output - the files of stdout and stderr. OUT/RUN/INDEX.ATTEMPT.out|err, 0600 in directories of 0700, made by number alone.
  *
  * The child writes straight into them. After the end small ones move into the attempt's row: a file
- * goes, as an empty one does, when that row is durable. What goes may be the file of a later job (spare.h), if only its own job has ever had it open.
+ * goes, as an empty one does, when that row is durable. An empty one may be the file of a later job (spare.h), if only its own job has ever had it open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,12 +154,14 @@ static bool is_private(const struct active *a)
 	return a->is_short && !a->is_read;
 }
 
-static void give_up(const struct active *a, const char *name, bool has_text)
+static void drop(const struct active *a, bool err)
 {
 	struct engine *e = a->run->e;
+	char name[64];
 
-	if (is_private(a))
-		spare_give(&e->spares, name, has_text);
+	name_of(name, JOB_ID(a->run->id, a->idx), a->attempt, err);
+	if (a->is_empty[err] && is_private(a))
+		spare_give(&e->spares, name);
 	else
 		unlinkat(e->out_fd, name, 0);
 }
@@ -189,14 +191,10 @@ void output_collect(struct active *a, struct store_attempt *at)
 
 static void settle_one(const struct active *a, bool err, int64_t bytes, const char *packed, const struct gap *gap)
 {
-	char name[64];
-
-	if (packed || a->is_empty[err]) {
-		name_of(name, JOB_ID(a->run->id, a->idx), a->attempt, err);
-		give_up(a, name, packed);
-	} else if (bytes > 0) {
+	if (packed || a->is_empty[err])
+		drop(a, err);
+	else if (bytes > 0)
 		budget_add(a->run, gap_kept(gap, bytes));
-	}
 }
 
 void output_settled(const struct active *a, const struct store_attempt *at)

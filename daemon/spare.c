@@ -115,16 +115,7 @@ static bool renew(struct spares *s, int fd)
 
 /* ---- give and take --------------------------------------------------------------------------------------------------------- */
 
-/* Whose text it was may have it removed. */
-static void drop_text(struct spares *s, const char *name)
-{
-	int fd = openat(s->out, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-}
-
-void spare_give(struct spares *s, const char *name, bool has_text)
+void spare_give(struct spares *s, const char *name)
 {
 	char spare[NAME_SIZE];
 
@@ -132,8 +123,6 @@ void spare_give(struct spares *s, const char *name, bool has_text)
 		unlinkat(s->out, name, 0);
 		return;
 	}
-	if (has_text)
-		drop_text(s, name);
 	name_of(spare, s->n);
 	if (renameat(s->out, name, s->dir, spare) == 0)
 		s->n++;

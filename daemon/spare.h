@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spares - output files that are used again. Most jobs write little or nothing, and to make and to remove two files for each of them costs a
- * file system more than all that jobd does itself.
+ * Spares - output files that are used again. Most jobs write nothing to one of them at least, and to make and to remove two files for each job can
+ * cost a file system more than all that jobd does itself.
  *
  * A spare becomes the output of another job only if nobody has it open: a write lease, which the kernel gives to who is the only one that can
  * write to the file, is the proof. So what an earlier job left behind (a process that got away, a descriptor that it sent to somebody) can not
@@ -20,8 +20,11 @@ struct spares {
 
 /* spares_open - a folder for them below `out`. What an earlier jobd left there is removed. */
 void spares_open(struct spares *s, int out);
-/* spare_give - the file `name`, below out, has nothing that is needed any more: it becomes a spare, or is removed. What it had is gone at once. */
-void spare_give(struct spares *s, const char *name, bool has_text);
+/*
+ * spare_give - the file `name`, below out, in which nothing was written: it becomes a spare, or is removed. One that was cut short would be
+ * none: ext4 writes out at once what comes into it next, which costs far more than a new file.
+ */
+void spare_give(struct spares *s, const char *name);
 /*
  * spare_take - a spare becomes the file `name`, below out, in the place of one that has this name already: empty, mode 0600, open for
  * appending. Its descriptor, or -1 with errno: EAGAIN there is none, ENOENT the folder that `name` has is not there.

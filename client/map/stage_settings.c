@@ -12,7 +12,7 @@
 #include "talk.h"
 
 #define GRACE_NS INT64_C(10000000000)
-#define REMOTE_WINDOW 16                /* through the daemon at least so many items are held, unless -w says otherwise */
+#define REMOTE_WINDOW 64                /* through the daemon at least so many items are held, unless -w says otherwise */
 #define DAEMON_EXEC ((size_t)(512 << 10))       /* what jobd takes for arguments and variables of one command */
 #define JOBD_VARIABLES 4
 #define JOBD_VARIABLE_MAX 64
