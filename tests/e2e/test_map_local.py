@@ -17,15 +17,18 @@ class Local:
 
 class Results(Local, cases.Results, unittest.TestCase):
     def test_large_outputs_wait_in_the_spool_and_stay_whole(self):
-        """The first writes when the others have written: theirs can not be printed yet."""
-        os.mkfifo(os.path.join(self.folder, "go"))
-        shell = "case $1 in a) exec 3<>go; read x <&3; read x <&3; read x <&3;; esac; head -c 1000000 /dev/zero | tr '\\0' $1; [ $1 = a ] || echo >go"
-        out = self.run_map("-j4", "--buffer-bytes", "64K", "--stats", "--shell", shell, text="a\nb\nc\nd\n")
-        numbers = self.numbers(out)
-        self.assertLessEqual(numbers["memory_max"], 65536 + 4 * 65600)
-        self.assertGreater(numbers["spooled_bytes"], 0)
-        self.assertEqual(b"".join(c * 1000000 for c in (b"a", b"b", b"c", b"d")), out.stdout)
-        self.assertEqual(0, out.returncode)
+        """Where each gets its turn of the processor when it is the first anyway, nothing waits: then once more."""
+        spooled = 0
+        for _ in range(20):
+            out = self.run_map("-j4", "--buffer-bytes", "64K", "--stats", "--shell", "head -c 1000000 /dev/zero | tr '\\0' $1", text="a\nb\nc\nd\n")
+            numbers = self.numbers(out)
+            self.assertLessEqual(numbers["memory_max"], 65536 + 4 * 65600)
+            self.assertEqual(b"".join(c * 1000000 for c in (b"a", b"b", b"c", b"d")), out.stdout)
+            self.assertEqual(0, out.returncode)
+            spooled += numbers["spooled_bytes"]
+            if spooled:
+                break
+        self.assertGreater(spooled, 0)
 
 
 class Forms(Local, cases.Forms, unittest.TestCase):
