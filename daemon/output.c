@@ -76,9 +76,12 @@ int output_open(struct active *a, int n, int fds[2])
 /* A folder and a file with something in it: what the next job may need. */
 bool output_probe(struct engine *e)
 {
-	int fd = mkdirat(e->out_fd, PROBE, 0700) < 0 && errno != EEXIST ? -1 : create(e->out_fd, PROBE "/out");
-	bool ok = fd >= 0 && posix_fallocate(fd, 0, PROBE_BYTES) == 0;
+	bool ok;
+	int fd;
 
+	spares_drop(&e->spares);
+	fd = mkdirat(e->out_fd, PROBE, 0700) < 0 && errno != EEXIST ? -1 : create(e->out_fd, PROBE "/out");
+	ok = fd >= 0 && posix_fallocate(fd, 0, PROBE_BYTES) == 0;
 	if (fd >= 0)
 		close(fd);
 	unlinkat(e->out_fd, PROBE "/out", 0);

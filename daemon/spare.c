@@ -53,11 +53,18 @@ void spares_open(struct spares *s, int out)
 		clear(s->dir);
 }
 
+void spares_drop(struct spares *s)
+{
+	if (s->dir >= 0)
+		clear(s->dir);
+	s->n = 0;
+}
+
 void spares_close(struct spares *s)
 {
 	if (s->dir < 0)
 		return;
-	clear(s->dir);
+	spares_drop(s);
 	close(s->dir);
 	*s = (struct spares){ .out = s->out, .dir = -1, .off = true };
 	unlinkat(s->out, FOLDER, AT_REMOVEDIR);

@@ -30,6 +30,7 @@ void spare_give(struct spares *s, const char *name);
  * appending. Its descriptor, or -1 with errno: EAGAIN there is none, ENOENT the folder that `name` has is not there.
  */
 int spare_take(struct spares *s, const char *name);
+void spares_drop(struct spares *s);                     /* none is kept: what they take is wanted elsewhere */
 void spares_close(struct spares *s);                    /* they are removed */
 
 #endif

@@ -178,7 +178,7 @@ class DiskFull(unittest.TestCase):
         self.assertGreater(last, recorded["last"])
 
     def test_outputs_that_can_not_be_made_hold_jobs_up(self):
-        self.start("8m", out="size=1m,nr_inodes=5")       # the root, a run's folder, two files
+        self.start("8m", out="size=1m,nr_inodes=5")       # the root, that of spare files, a run's, two files
         run = self.submit({"a": {"argv": self.pup.argv("a")}, "b": {"argv": self.pup.argv("b")}})
         self.assertEqual("a", self.pup.accept())
         self.assertIn("files for outputs cannot be made", self.told.degraded())
