@@ -29,9 +29,12 @@ void chunk_store_done(struct chunk_store *s)
 	free(s->scratch);
 }
 
+/* A part of the memory is for what tells of the spool's chunks: else the spool would be shut as soon as the memory is full. */
 static bool memory_has_room(const struct chunk_store *s)
 {
-	return s->in_memory + CHUNK_MAX <= s->memory_max;
+	uint64_t kept = s->spool_max ? s->memory_max / 16 : 0;
+
+	return s->in_memory + CHUNK_MAX <= s->memory_max - kept;
 }
 
 static bool spool_has_room(const struct chunk_store *s)

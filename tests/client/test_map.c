@@ -145,6 +145,24 @@ START_TEST(what_memory_does_not_hold_comes_back_from_the_spool)
 }
 END_TEST
 
+START_TEST(a_full_memory_leaves_the_spool_open)
+{
+	for (uint64_t memory = CHUNK_MAX; memory <= 4 * CHUNK_MAX; memory += CHUNK_MAX / 2) {
+		struct chunk_store s;
+		struct chunks c;
+
+		chunk_store_init(&s, memory, 32 * CHUNK_MAX, folder());
+		chunks_init(&c);
+		while (chunk_store_has_room(&s))
+			put(&s, &c, CHUNK_MAX, 'x');
+		ck_assert_uint_eq(s.in_spool, 32 * CHUNK_MAX);
+		ck_assert_uint_le(s.memory_peak, memory);
+		chunks_drop(&s, &c);
+		chunk_store_done(&s);
+	}
+}
+END_TEST
+
 START_TEST(small_chunks_count_with_what_they_really_take)
 {
 	struct chunk_store s;
@@ -210,7 +228,8 @@ int main(void)
 	const TTest *const tests[] = {
 		an_item_is_there_with_its_terminator_and_the_last_without, skipped_empty_and_further_records_are_no_items, blocks_have_whole_records,
 		a_record_that_is_not_to_be_held_is_an_error,
-		what_memory_does_not_hold_comes_back_from_the_spool, small_chunks_count_with_what_they_really_take, halt_is_read_whole_or_not_at_all,
+		what_memory_does_not_hold_comes_back_from_the_spool, a_full_memory_leaves_the_spool_open,
+		small_chunks_count_with_what_they_really_take, halt_is_read_whole_or_not_at_all,
 		a_share_of_failures_counts_from_three_on, sizes_have_units_and_do_not_wrap, NULL
 	};
 
