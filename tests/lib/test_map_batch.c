@@ -80,7 +80,8 @@ static const char *next(struct jt_source *s)
 	}
 	const struct jt_item *item = batch.data;
 	for (size_t i = 0; i < batch.len; i++)
-		at += (size_t)snprintf(out + at, sizeof(out) - at, "%s%s", i > 0 ? "+" : "", (const char *)item[i].data);
+		at += (size_t)snprintf(out + at, sizeof(out) - at, "%s%.*s", i > 0 ? "+" : "", (int)item[i].len,
+				       (const char *)item[i].data);
 	jt_item_done(&batch);
 	return out;
 }
