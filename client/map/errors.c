@@ -32,7 +32,7 @@ void errors_pass(struct task *t)
 	struct map_loop *l = t->stage->loop;
 	ssize_t n;
 
-	if (l->set->err != STDERR_PASS)
+	if (l->set->err != STDERR_PASS || t->silent || stage_may_be_silent(t))
 		return;
 	while ((n = chunks_take(&l->store, &t->err, l->store.scratch, CHUNK_MAX)) > 0) {
 		to_stderr(l->store.scratch, (size_t)n);

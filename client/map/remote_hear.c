@@ -62,13 +62,18 @@ static void take(struct remote *r, struct task *t, struct task_stream *s, uint64
 /* A part that has ended is all here: the next one may begin, or the item has ended. */
 static void gathered(struct remote *r, struct task *t)
 {
+	bool is_last = t->part_at + t->n_parts >= task_parts(t);
+
 	if (!t->there.gathers || !task_is_whole(t))
 		return;
 	t->there.gathers = false;
 	r->n_gathers--;
-	if (t->part_at + t->n_parts < task_parts(t))
+	if (!is_last)
 		remote_tell_delivered(r, t->there.tag);
-	stage_task_ended(t);
+	if (is_last && t->there.all_known)
+		stage_task_known(t);
+	else
+		stage_task_ended(t);
 }
 
 static void gather(struct remote *r, struct task *t)
@@ -147,6 +152,8 @@ static void take_end(struct remote *r, struct task *t, const json_t *e)
 	t->there.out.size = number_of(e, "out_bytes");
 	t->there.err.size = number_of(e, "err_bytes");
 	if (t->silent) {
+		chunks_drop(&t->stage->loop->store, &t->out);   /* of earlier parts */
+		chunks_drop(&t->stage->loop->store, &t->err);
 		t->there.out.ended = t->there.err.ended = true;
 		return;
 	}
@@ -155,14 +162,20 @@ static void take_end(struct remote *r, struct task *t, const json_t *e)
 		take(r, t, &t->there.err, 0, text_of(e, "err_b64"));
 }
 
-/* An earlier client delivered it, and no further stage needs it: a part, when the batch was delivered as a whole. */
+/* An earlier client delivered it, and no further stage needs it. */
+static bool was_delivered(const struct task *t, const json_t *e)
+{
+	return t->stage->last && json_is_true(json_object_get(e, "delivered")) && t->stage->loop->set->resume != RESUME_ALL;
+}
+
+/* Of a batch in parts all but the last are delivered when they are here, and that one when all has left: if none ran again the whole had left. */
 static bool is_silent(const struct task *t, const json_t *e)
 {
-	if (t->n_parts > 0)
-		return t->there.whole_silent;
-	if (!t->stage->last)
-		return false;
-	return json_is_true(json_object_get(e, "delivered")) && t->stage->loop->set->resume != RESUME_ALL;
+	if (t->n_parts == 0)
+		return was_delivered(t, e);
+	if (t->there.whole_silent)
+		return true;
+	return t->there.all_known && t->part_at + t->n_parts >= task_parts(t) && was_delivered(t, e);
 }
 
 /* It could not be executed. The one that is too long as a whole stays with the daemon until its parts have left. */
@@ -171,6 +184,7 @@ static void not_started(struct remote *r, struct task *t, int error)
 	if (error == E2BIG && task_can_divide(t) && t->n_parts == 0) {
 		t->there.whole_tag = t->there.tag;
 		t->there.whole_silent = t->silent;
+		t->there.all_known = true;
 	} else if (error == E2BIG && task_can_divide(t)) {
 		remote_tell_delivered(r, t->there.tag);
 	}
@@ -182,6 +196,7 @@ static void ended(struct remote *r, struct task *t, const json_t *e)
 	struct stage *s = r->stage;
 	bool known = json_is_true(json_object_get(e, "known"));
 
+	t->there.all_known = t->there.all_known && known;
 	t->silent = is_silent(t, e);
 	take_end(r, t, e);
 	t->why = was_stopped(e) ? TASK_STOPPED : 0;

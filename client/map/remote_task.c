@@ -104,8 +104,8 @@ static int start(struct task *t)
 	t->start = loop_epoch_now();
 	if (!remote_can_carry(t))
 		return E2BIG;
-	t->there = (struct task_there){ .out = fresh, .err = fresh, .whole_tag = t->there.whole_tag,
-					 .whole_silent = t->there.whole_silent };
+	t->there = (struct task_there){ .out = fresh, .err = fresh, .whole_tag = t->there.whole_tag, .whole_silent = t->there.whole_silent,
+					 .all_known = t->there.all_known };
 	if (t->stage->loop->set->err == STDERR_MERGE || t->stage->loop->set->err == STDERR_DROP)
 		t->there.err.ended = true;
 	if (r->state == REMOTE_ON)

@@ -15,11 +15,18 @@
 
 /* ---- the head ---- */
 
+bool stage_may_be_silent(const struct task *t)
+{
+	return t->state == TASK_RUNS && t->n_parts > 0 && t->there.all_known && t->stage->loop->set->resume != RESUME_NOT;
+}
+
 /* What it has written stays as it is. */
 static bool is_final(const struct task *t)
 {
 	const struct map_loop *l = t->stage->loop;
 
+	if (stage_may_be_silent(t))
+		return false;
 	return t->state == TASK_READS || ((!l->keeps || l->set->grouping != GROUP_ITEMS) && t->attempt > t->stage->set->retry.max);
 }
 
@@ -209,6 +216,8 @@ static void end(struct stage *s, struct task *t)
 void stage_task_known(struct task *t)
 {
 	slot_free(t->stage, t);
+	if (t->earlier)
+		t->status = t->earlier;
 	t->stage->n.known++;
 	count_end(t->stage, t, t->silent || task_is_whole(t) ? TASK_ENDED : TASK_READS);
 }

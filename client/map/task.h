@@ -39,6 +39,7 @@ struct task_there {
 	bool is_put;                    /* wholly; not only a part of its standard input */
 	bool in_hand, whole_in_hand;    /* the daemon has said that it has the tags */
 	bool whole_silent;              /* all its parts were delivered by an earlier map */
+	bool all_known;                 /* so were those of its parts that have ended, or their results were there: whether it is silent the last one says */
 	bool gathers;                   /* a part has ended, and its output is read before the next one begins */
 };
 
@@ -101,5 +102,7 @@ void stage_task_not_started(struct task *t, int error);
 bool stage_may_read(struct task *t);
 /* Whether what t writes can leave before its end. */
 bool stage_can_stream(const struct task *t);
+/* Whether what t has written may turn out to be what an earlier map delivered: a batch in parts, of which none has run again so far. */
+bool stage_may_be_silent(const struct task *t);
 
 #endif

@@ -566,6 +566,43 @@ class Resume(Map):
         self.lines(*self.keeps, "--durable", "--resume-failed", "--shell", self.COUNT, text="1\nbad\n", rc=1)
         self.assertEqual(["bad"], self.ran())
 
+    def limit_arguments(self):
+        """To less than jobctl knows of, where that can be: then batches are found too long, and run in parts."""
+
+    # The one with item N fails as long as there is a file "badN".
+    PARTS = ("-n", "3", "-s", "max", "--shell", '''
+        echo $# >>ran; echo error >&2
+        for i; do n=${i%%x*}; echo got $n; test ! -e bad$n || bad=1; done
+        exit ${bad-0}''')
+
+    def parts(self, *words, rc=0):
+        done = self.run_map(*self.keeps, *words, *self.PARTS, text="".join("%d%s\n" % (i, "x" * 131000) for i in range(9)))
+        self.assertEqual(rc, done.returncode, done.stderr)
+        return done.stdout.decode().split("got ")[1:], done.stderr
+
+    def test_a_batch_that_was_done_in_parts_is_not_printed_again(self):
+        self.limit_arguments()
+        out = self.parts()[0]
+        self.assertEqual(["%d\n" % i for i in range(9)], out)
+        self.ran()
+        for how in (("--resume",), ("--resume-failed",), ("--resume-failed", "--line-buffer")):
+            self.assertEqual(([], b""), self.parts(*how))
+        self.assertEqual(out, self.parts("--resume=all")[0])
+        self.assertEqual([], self.ran())
+
+    def test_a_batch_of_which_a_part_failed_is_printed_as_a_whole(self):
+        self.limit_arguments()
+        bad = [os.path.join(self.folder, "bad%d" % i) for i in (3, 5)]
+        for name in bad:
+            open(name, "w", encoding="ascii").close()
+        self.parts(rc=1)
+        self.assertEqual(([], b""), self.parts("--resume", rc=1))
+        for name in reversed(bad):              # at last only the first part of the batch runs again
+            self.assertEqual(["3\n", "4\n", "5\n"], self.parts("--resume-failed", rc=1)[0])
+            os.unlink(name)
+        self.assertEqual(["3\n", "4\n", "5\n"], self.parts("--resume-failed")[0])
+        self.assertEqual(([], b""), self.parts("--resume-failed"))
+
     def map_with_a_blocked_head(self):
         """Started over 4 items; returns when the last three have ended, and the first has begun. `never` releases it, and `go` keeps it from waiting."""
         begun, never = self.fifo("begun"), self.fifo("never")

@@ -134,6 +134,16 @@ class Progress(Through, cases.Progress, unittest.TestCase):
 
 
 class Resume(Through, cases.Resume, unittest.TestCase):
+    def limit_arguments(self):
+        was = resource.getrlimit(resource.RLIMIT_STACK)
+        resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, was[1]))            # a quarter of it is for arguments: one of ours
+        try:
+            d = kit.Daemon(config="slots = 8\nlog_level = warning\n").start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_STACK, was)
+        self.addCleanup(d.__exit__, None)
+        self.env = dict(self.env, JOBD_SOCKET=d.socket)
+
     def expect(self, n):
         return ["got %d" % i for i in range(1, n + 1)]
 
