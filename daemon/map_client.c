@@ -426,10 +426,14 @@ json_t *map_row(const struct map *m)
 {
 	const struct run *r = m->run;
 	const struct jt_counts *c = jt_sched_counts(r->sched);
+	json_t *row;
 
-	return json_pack("{s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "run", (json_int_t)r->id, "name", json_opt(r->name), "owner",
+	row = json_pack("{s:I, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "run", (json_int_t)r->id, "name", json_opt(r->name), "owner",
 			 (json_int_t)r->uid, "state", m->ending ? "stopping" : m->call ? "attached" : "waiting", "slots", (json_int_t)r->slots, "window",
 			 (json_int_t)m->set->window, "in_hand", (json_int_t)m->n_items + m->n_others, "running", (json_int_t)(c->n[JT_STARTING] + c->n[JT_RUNNING]), "put",
 			 (json_int_t)m->n_put, "ended", (json_int_t)m->n_ended, "failed", (json_int_t)m->n_failed, "delivered",
 			 (json_int_t)m->n_delivered);
+	if (row && m->set->stage)
+		json_object_set_new(row, "stage", json_integer(m->set->stage));
+	return row;
 }

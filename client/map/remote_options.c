@@ -98,6 +98,8 @@ static void add_control(json_t *o, const struct stage *s)
 
 	if (s->name)
 		json_object_set_new(o, "name", json_string(s->name));
+	if (set->n_stages > 1)
+		json_object_set_new(o, "stage", json_integer((json_int_t)s->number));
 	set_unless_zero(o, "timeout_s", s->set->timeout_ns);
 	json_object_set_new(o, "grace_s", json_real((double)s->set->grace_ns / 1e9));
 	if (s->set->retry.max > 0)

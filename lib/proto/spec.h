@@ -67,6 +67,7 @@ struct spec_map {
 	uint32_t threads;               /* what {threads} says */
 	uint32_t columns;               /* an item is a batch of tuples of so many; 0: of items, or one tuple */
 	uint32_t window;                /* items in hand, at most */
+	uint32_t stage;                 /* of a client that has several maps, one behind the other: from 1; 0: not given */
 	int stderr_to;                  /* enum spec_stderr */
 	int64_t output_max;             /* bytes of one item's output; 0: not given */
 	int64_t undelivered_max;        /* bytes that have ended and not been delivered; -1: not given */

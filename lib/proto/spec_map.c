@@ -9,6 +9,7 @@
 
 #define SLOTS_MAX 100000
 #define WINDOW_MAX (1 << 20)
+#define STAGES_MAX 1000
 #define BYTES_MAX (INT64_C(1) << 50)
 
 struct map_in {
@@ -32,6 +33,7 @@ static const struct field command_fields[] = {
 
 static const struct field map_fields[] = {
 	FIELD_CUSTOM("name", struct map_in, run.name, spec_read_name, 0),
+	FIELD_UINT32("stage", struct map_in, map.stage, 1, STAGES_MAX, 0),
 	FIELD_UINT32("slots", struct map_in, run.workers, 1, SLOTS_MAX, FIELD_REQUIRED),
 	FIELD_UINT32("window", struct map_in, map.window, 1, WINDOW_MAX, FIELD_REQUIRED),
 	FIELD_STRUCT("command", struct map_in, map, command_fields, FIELD_REQUIRED),

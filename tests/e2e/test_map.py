@@ -238,6 +238,25 @@ class Control(Through, cases.Map, unittest.TestCase):
         self.assertEqual(0, self.jobctl("stop", "staged").returncode)
         self.assertEqual((b"", -signal.SIGTERM), (p.stdout.read(), p.wait()))
 
+    def test_stop_without_a_client_ends_all_stages_and_nothing_else(self):
+        begun, never = self.fifo("begun"), self.fifo("never")
+        others = [self.start_map("--name", name, "cat") for name in ("left.3", "left2")]
+        p = self.start_map("--name", "left", "echo", "--then", "-j1", "--shell", "trap '' TERM; echo >begun; read x <never")
+        p.stdin.write(b"1\n")
+        begun.line()
+        for one in (p, *others):
+            one.stdin.write(b"1\n")
+            one.kill()
+            one.wait()
+        rows = {row["name"]: row for row in map(json.loads, self.jobctl("list", "--json").stdout.splitlines())}
+        self.assertEqual((1, 2, None), tuple(rows[name].get("stage") for name in ("left", "left.2", "left.3")))
+        self.assertEqual(0, self.jobctl("stop", "left").returncode)
+        never.give("go\n")
+        self.d.jobctl("wait", "left", "left.2")
+        left = {row["name"] for row in map(json.loads, self.jobctl("list", "--json").stdout.splitlines())}
+        self.assertEqual({"left.3", "left2"}, left & {"left", "left.2", "left.3", "left2"})
+        self.jobctl("stop", "left.3", "left2")
+
     def test_drain_lets_what_was_admitted_end(self):
         p = self.start_blocked("--name", "drained")
         self.assertEqual(0, self.jobctl("stop", "--drain", "drained").returncode)

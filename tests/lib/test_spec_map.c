@@ -43,11 +43,11 @@ END_TEST
 
 START_TEST(every_option_arrives)
 {
-	given_map("{" SIZES "\"name\":\"m\",\"command\":{\"words_b64\":[\"ZWNobw==\"],\"shell\":true,\"stdin\":true,\"threads\":3,\"columns\":2},\"timeout_s\":1.5,"
+	given_map("{" SIZES "\"name\":\"m\",\"stage\":2,\"command\":{\"words_b64\":[\"ZWNobw==\"],\"shell\":true,\"stdin\":true,\"threads\":3,\"columns\":2},\"timeout_s\":1.5,"
 		  "\"grace_s\":0,\"retry\":{\"max\":2,\"on\":[\"exit\"],\"on_exit\":[7]},\"interval_s\":0.25,\"cwd\":\"/tmp\",\"env\":{\"A\":\"b\"},"
 		  "\"stderr\":\"drop\",\"output_max\":7,\"undelivered_max\":0}");
 	ck_assert_str_eq(run.name, "m");
-	ck_assert(run.map->shell && run.map->item_on_stdin && run.map->threads == 3 && run.map->columns == 2 && run.map->stderr_to == SPEC_STDERR_DROP);
+	ck_assert(run.map->shell && run.map->item_on_stdin && run.map->threads == 3 && run.map->columns == 2 && run.map->stage == 2 && run.map->stderr_to == SPEC_STDERR_DROP);
 	ck_assert(run.map->output_max == 7 && run.map->undelivered_max == 0 && run.interval_ms == 250);
 	ck_assert(run.base.timeout_ms == 1500 && run.base.grace_ms == 0 && run.base.n_env == 1 && run.base.retry.max == 2);
 	ck_assert(run.base.retry_on == SPEC_ON_EXIT && run.base.has_retry_on_exit && spec_set_has(&run.base.retry_on_exit, 7));
