@@ -86,7 +86,7 @@ static bool has_attributes(int fd)
 	return false;
 }
 
-/* While we have the lease nobody else can write. */
+/* While we have the lease nobody else has the file open. */
 static bool empty(int fd)
 {
 	struct stat st;

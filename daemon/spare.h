@@ -3,9 +3,9 @@
  * Spares - output files that are used again. Most jobs write nothing to one of them at least, and to make and to remove two files for each job can
  * cost a file system more than all that jobd does itself.
  *
- * A spare becomes the output of another job only if nobody has it open: a write lease, which the kernel gives to who is the only one that can
- * write to the file, is the proof. So what an earlier job left behind (a process that got away, a descriptor that it sent to somebody) can not
- * write into the output of a later one. Where the file system has no leases there are no spares, and nobody notices but the clock.
+ * A spare becomes the output of another job only if nobody has it open: a write lease, which the kernel gives to who is the only one that has the
+ * file open, is the proof. So what an earlier job left behind (a process that got away, a descriptor that it sent to somebody) can neither write
+ * into the output of a later one nor read it. Where the file system has no leases there are no spares, and nobody notices but the clock.
  */
 #ifndef SPARE_H
 #define SPARE_H

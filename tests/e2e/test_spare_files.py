@@ -68,6 +68,14 @@ class Spares(Case):
             os.close(fd)
         self.check_next_job()
 
+    def test_who_still_has_it_open_does_not_read_the_output_of_another_job(self):
+        self.make_spare()
+        held = [os.open(os.path.join(self.folder, name), os.O_RDONLY) for name in self.spares()]
+        self.check_next_job()
+        self.assertEqual([os.read(fd, 1000) for fd in held], [b""] * len(held))
+        for fd in held:
+            os.close(fd)
+
     def test_what_was_written_before_it_is_used_again_is_gone(self):
         path = self.make_spare()
         for name in self.spares():
