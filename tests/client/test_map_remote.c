@@ -14,7 +14,7 @@
 
 static struct peer peer;
 static struct buf heard;                /* frames, a blank behind each */
-static int other, n_gone;
+static int other, n_gone, n_rooms;
 static bool gives_up;
 
 static void on_frame(void *arg, const char *text, size_t len)
@@ -24,6 +24,13 @@ static void on_frame(void *arg, const char *text, size_t len)
 	buf_putc(&heard, ' ');
 	if (gives_up)
 		peer_close(&peer);
+}
+
+static void on_room(void *arg)
+{
+	ck_assert_ptr_eq(arg, &heard);
+	ck_assert(!peer_is_behind(&peer));
+	n_rooms++;
 }
 
 static void on_gone(void *arg)
@@ -39,7 +46,7 @@ static void connect_peer(void)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	other = ends[1];
 	if (!peer.base)
-		peer = (struct peer){ .base = event_base_new(), .on_frame = on_frame, .on_gone = on_gone, .arg = &heard };
+		peer = (struct peer){ .base = event_base_new(), .on_frame = on_frame, .on_room = on_room, .on_gone = on_gone, .arg = &heard };
 	peer_connect(&peer, ends[0]);
 }
 
@@ -56,7 +63,7 @@ static void end(void)
 	event_base_free(peer.base);
 	buf_done(&heard);
 	peer = (struct peer){ 0 };
-	n_gone = 0;
+	n_gone = n_rooms = 0;
 	gives_up = false;
 }
 
@@ -124,6 +131,7 @@ START_TEST(what_the_socket_does_not_take_follows)
 	}
 	ck_assert_mem_eq(text, back, size);
 	ck_assert(!peer_is_behind(&peer));
+	ck_assert_int_eq(n_rooms, 1);
 	free(text);
 	free(back);
 	end();
