@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* jobctl - the client of jobd. Finds the verb, reads its options, calls it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "help.h"
 #include "options.h"
@@ -81,11 +84,23 @@ static int dispatch(struct options *o, int argc, char **argv)
 	return v ? run_verb(v, o, argc - at - 1, argv + at + 1) : unknown_verb(argv[at]);
 }
 
+/* What was closed when we began is opened, lest something else gets its number and is read, or written over; the wrong way round, so
+ * that whoever uses it is told. */
+static bool hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
 	int rc;
 
+	if (!hold_standard_descriptors())
+		return CTL_USAGE;
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
 	options_init(&o);

@@ -73,7 +73,7 @@ static int read_records(struct map_settings *m, const struct options *o)
 	char terminator = p->nul ? '\0' : '\n';
 
 	if (p->delimiter && read_delimiter(p->delimiter, &terminator) < 0)
-		return complain(CTL_USAGE, "--delimiter must be one byte, or one of \\n, \\t, \\0, \\xHH and their like; got \"%s\"", p->delimiter);
+		return complain(CTL_USAGE, "--delimiter must be one byte, or n, t, 0, xHH or their like behind a backslash; got \"%s\"", p->delimiter);
 	if (p->delimiter && p->nul)
 		return complain(CTL_USAGE, "--null and --delimiter contradict each other");
 	m->records = (struct records_opts){

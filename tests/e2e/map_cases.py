@@ -91,6 +91,20 @@ def seq(n):
 
 
 class Results(Map):
+    def closed(self, redirection):
+        """A map that was started with one of the standard descriptors closed."""
+        return subprocess.run(["sh", "-c", 'exec "$0" "$@" ' + redirection, kit.JOBCTL, "map", *self.mode, "echo"], input=b"a\n",
+                              capture_output=True, env=self.env, cwd=self.folder, timeout=kit.PATIENCE)
+
+    def test_no_descriptor_of_ours_passes_for_a_closed_one(self):
+        for redirection, rc in (("<&-", 20), (">&-", 23)):
+            with self.subTest(redirection):
+                done = self.closed(redirection)
+                self.assertEqual((rc, b""), (done.returncode, done.stdout), done.stderr)
+                self.assertIn(b"Bad file descriptor", done.stderr)
+        done = self.closed("2>&-")
+        self.assertEqual((0, b"a\n", b""), (done.returncode, done.stdout, done.stderr))
+
     def test_results_come_in_the_order_of_the_items(self):
         release = self.fifo("release")
         p = self.start_map("-j2", "-w4", "--shell", 'test $1 != 1 || read x <release; echo $1')
