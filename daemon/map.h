@@ -143,6 +143,7 @@ void map_item_started(struct active *a);
 void map_item_adopted(struct active *a);
 void map_item_weigh(struct map_item *it, const struct store_attempt *at);        /* how much of it there is to deliver */
 void map_item_forget(struct map_item *it);              /* with its record */
+void map_item_again(struct map_item *it);               /* KNOWN: it failed, and is to run once more */
 /* map_end - the run ends so, when nothing of it is unended. */
 void map_end(struct map *m, enum run_state as);
 void map_check_end(struct map *m);

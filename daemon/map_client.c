@@ -157,13 +157,6 @@ static bool is_failure(const struct map_item *it, const struct store_attempt *at
 	return it->map->rerun_failed && it->state == ITEM_KNOWN && (at->reason != WHY_EXIT || at->exit_code != 0);
 }
 
-static void run_again(struct map_item *it)
-{
-	map_item_begin(it, it->text, it->text_len);
-	free(it->text);
-	it->text = NULL;
-}
-
 /* Of one that was cancelled before it began there is no attempt, or only one that was to be tried again. */
 static void record_read(struct map_item *it, const struct store_attempt *at)
 {
@@ -172,7 +165,7 @@ static void record_read(struct map_item *it, const struct store_attempt *at)
 	if (it->state == ITEM_ENDED && it->cancelled)
 		tell_now(it, at && at->reason == WHY_CANCELLED ? at : &none, WHY_CANCELLED);
 	else if (at && is_failure(it, at))
-		run_again(it);
+		map_item_again(it);
 	else
 		tell_now(it, at ? at : &none, at ? (enum job_reason)at->reason : WHY_LOST);
 }

@@ -359,6 +359,18 @@ void map_item_forget(struct map_item *it)
 	post_goodbye(m, op);
 }
 
+/* What it wrote goes when another record has taken the place of its own, which takes the attempts along (ST_ITEM_NEW). */
+void map_item_again(struct map_item *it)
+{
+	struct map *m = it->map;
+	struct store_op *op = goodbye(m, 1);
+
+	add_goodbye(op, it, false);
+	op->items[0].tag = 0;
+	begin_kept(it);
+	post_goodbye(m, op);
+}
+
 static int deliver_one(struct map *m, const json_t *tag, struct store_op *op, struct req_error *err)
 {
 	struct map_item *it = json_is_integer(tag) && json_integer_value(tag) > 0 ? map_find(m, (uint64_t)json_integer_value(tag)) : NULL;

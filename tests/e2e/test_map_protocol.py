@@ -781,6 +781,17 @@ class Resuming(MapCase):
         o.end()
         self.assertEqual(self.rows("items"), 3)
 
+    def test_the_output_of_what_failed_goes_when_it_runs_again(self):
+        folder = os.path.join(self.d.state, "out")
+        for again in (False, True):
+            m = self.shell_map("seq 10000; exit 1", name="m", resume=again, rerun_failed=again)
+            tag, = m.put(b"a")
+            m.next_ended()
+            m.delivered(tag)
+            m.end()
+            self.ended_run(m)
+            self.assertEqual(len(os.listdir(os.path.join(folder, str(m.run)))), 1)
+
     def test_what_ended_and_was_not_delivered_is_told_again(self):
         m = self.map("printf", "%s", "{}", window=8, name="m")
         m.put(b"a", b"b")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 240
-"""Random histories of maps: a client that puts, hears, holds back, delivers, stops, goes and comes back, under a jobd that is killed.
+"""Random histories of maps: a client that puts, hears, holds back, delivers, stops, goes and comes back, while jobd, its runner or both are killed.
 
 What is promised at every instant is judged by those who see it: each command takes the lock of its slot, which only the kernel gives back, so two at a
 time in one slot, and with that more than N at a time, are seen by the second; and commands and client write what they do into one file with O_APPEND,
@@ -10,9 +10,12 @@ before they do it, which puts all of it into one order.
     JOBD_SEED=N JOBD_HISTORY=M tests/e2e/test_map_random.py         # the history that failed
     JOBD_SOAK=1 tests/e2e/test_map_random.py                        # many
 """
+import contextlib
 import fcntl
 import os
 import random
+import signal
+import sqlite3
 import unittest
 
 import kit
@@ -24,7 +27,7 @@ SEED = int(os.environ.get("JOBD_SEED") or random.randrange(1 << 32))
 ONLY = os.environ.get("JOBD_HISTORY")
 HISTORIES = range(int(ONLY), int(ONLY) + 1) if ONLY else range(600 if SOAK else 30)
 
-# $1: number, seconds, bytes, how often it fails. The lock is on a descriptor that everything it starts has too.
+# $1: number, seconds, bytes, how often it fails, and how much follows on standard input. The lock is on a descriptor that everything it starts has too.
 COMMAND = """
 set -- $1
 exec 9>>"$SLOTS/$JOBD_SLOT"
@@ -35,14 +38,23 @@ echo "begin $1 $JOBD_ATTEMPT $JOBD_SLOT" >>"$TRACE"
 echo "end $1 $JOBD_ATTEMPT $JOBD_SLOT" >>"$TRACE"
 [ $JOBD_ATTEMPT -gt $4 ]
 """
+# The same, of an item on standard input: a line, and then x as often as it says.
+FROM_STDIN = """
+read -r line
+set -- "$line" $line
+[ "$(cat | tr x y | tr -d '\\n' | wc -c)" = $6 ] || echo "damaged $2" >>"$TRACE"
+""" + COMMAND
+LARGE = 300 << 10
 
 
 class Item:
-    def __init__(self, no, rng):
+    def __init__(self, no, rng, on_stdin=False):
         self.no = no
         self.fails = rng.choice((0, 0, 0, 1, 2, 9))
         self.size = rng.choice((0, 10, 3000, 3000, 5000, 70000))
-        self.text = "%d %s %d %d" % (no, rng.choice(("0", "0", "0.01", "0.03")), self.size, self.fails)
+        self.more = rng.choice((0, 0, 100, LARGE, 1500000)) if on_stdin else 0
+        text = "%d %s %d %d %d" % (no, rng.choice(("0", "0", "0.01", "0.03")), self.size, self.fails, self.more)
+        self.data = text.encode() + (b"\n" + b"x" * self.more if on_stdin else b"")
         self.out = (b"%d\n" % no * self.size)[:self.size]
 
     def expected(self, retries):
@@ -66,13 +78,14 @@ class History:
         self.retries = rng.choice((0, 1, 2))
         self.cap = rng.choice((None, None, 0, 4000))
         self.ordered = rng.random() < .6
-        self.items = [Item(i, rng) for i in range(rng.randint(1, 40))]
+        self.on_stdin = rng.random() < .3
+        self.items = [Item(i, rng, self.on_stdin) for i in range(rng.randint(1, 40))]
         self.ended = {}                 # no -> what was told first
         self.delivered = set()          # by any client
         self.stopped = set()            # nos that a stop may have cut off
         self.resumed = self.rerun = self.ever_rerun = False
         self.fullest = 0
-        self.n_kills = 0
+        self.n_kills = self.n_runner_kills = 0
         self.new_client()
 
     def fail(self, text):
@@ -93,7 +106,7 @@ class History:
         more = dict(name=self.name) if self.name else {}
         if self.cap is not None:
             more["undelivered_max"] = self.cap
-        return dict(words=[COMMAND], shell=True, slots=self.slots, window=self.window, env=env,
+        return dict(words=[FROM_STDIN if self.on_stdin else COMMAND], shell=True, stdin=self.on_stdin, slots=self.slots, window=self.window, env=env,
                     retry=dict(max=self.retries, on=["exit"], cap_s=0.01), **more)
 
     def begin(self):
@@ -152,10 +165,15 @@ class History:
         batch, self.to_put = self.to_put[:n], self.to_put[n:]
         for i in batch:
             self.note("put", i.no)
-        tags = self.m.put(*(i.text.encode() for i in batch))
+        tags = self.tell(batch)
         self.hand.update(zip(tags, batch))
         self.unheard.update(tags)
         self.fullest = max(self.fullest, len(self.hand))
+
+    def tell(self, items):
+        if not self.on_stdin:
+            return self.m.put(*(i.data for i in items))
+        return [self.m.put_input(i.data) if i.more >= LARGE else self.m.put(i.data)[0] for i in items]
 
     def may_wait(self):
         """Something is bound to end: the oldest, which always may start, has not."""
@@ -225,6 +243,20 @@ class History:
         self.d.start()
         self.attach()
 
+    def kill_runner(self):
+        """What it ran is lost, and runs again; jobd starts another one by itself."""
+        with varlink.Connection(self.d.socket, kit.PATIENCE) as c:
+            pid = c.call("Stats")["runner_pid"]
+        if pid:
+            self.n_kills += 1
+            self.n_runner_kills += 1
+            self.note("runner-killed")
+            os.kill(pid, signal.SIGKILL)
+
+    def kill_both(self):
+        self.kill_runner()
+        self.kill()
+
     def leave(self):
         if self.name:
             self.lose()
@@ -233,11 +265,12 @@ class History:
     def row(self):
         with varlink.Connection(self.d.socket, kit.PATIENCE) as c:
             row = {r["run"]: r for r in c.call("MapList")["maps"]}[self.m.run]
-        self.check(row["running"] <= self.slots_max, "%s run", row["running"])
+        # What may have begun counts, until a new runner has said that it has not.
+        self.check(row["running"] <= self.slots_max or self.n_runner_kills, "%s run", row["running"])
         self.check(row["in_hand"] <= self.window or self.resumed, "%s are in hand", row["in_hand"])
 
     def step(self):
-        acts = [(self.put, 8), (self.hear, 8), (self.deliver, 5), (self.row, 1), (self.kill, .25), (self.leave, .4), (self.stop, .1)]
+        acts = [(self.put, 8), (self.hear, 8), (self.deliver, 5), (self.row, 1), (self.kill, .25), (self.kill_runner, .15), (self.kill_both, .1), (self.leave, .4), (self.stop, .1)]
         self.rng.choices([a for a, _ in acts], [w for _, w in acts])[0]()
 
     def finish(self):
@@ -248,7 +281,7 @@ class History:
             self.deliver(everything=True)
         if self.rng.random() < .2:              # one more than the window is refused, and the window was not
             self.to_put = [Item(1000 + i, self.rng) for i in range(self.window + 1)]
-            self.m.put(*(i.text.encode() for i in self.to_put))
+            self.m.put(*(i.data for i in self.to_put))
             self.to_put = []
             try:
                 while True:
@@ -276,6 +309,7 @@ class History:
             c.call("Wait", targets=[dict(run=str(self.m.run))], timeout_s=kit.PATIENCE)
         self.m.close()
         self.all_is_gone()
+        self.files_are_named()
         self.read_trace()
 
     # ---- judging
@@ -286,6 +320,23 @@ class History:
         for name in os.listdir(slots):
             with open(os.path.join(slots, name), "ab") as f:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def files_are_named(self):
+        """Of the run no file is left but outputs that a record names. What a jobd was about to remove when it was killed goes with the run only."""
+        if self.n_kills > self.n_runner_kills:
+            return
+        folder = os.path.join(self.d.state, "out", str(self.m.run))
+        files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        if not files:
+            return
+        self.check(self.name, "the map had no name, and %s are left", files)
+        with varlink.Connection(self.d.socket, kit.PATIENCE) as c:
+            copy = c.call("Backup")["path"]
+        with contextlib.closing(sqlite3.connect(copy)) as db:
+            named = {"%d.%d.%s" % (job & 0xffffffff, attempt, stream)
+                     for job, attempt, out, err in db.execute("SELECT id, attempt, out_bytes > 0 AND out IS NULL, err_bytes > 0 AND err IS NULL FROM attempts")
+                     if job >> 32 == self.m.run for stream, is_file in (("out", out), ("err", err)) if is_file}
+        self.check(set(files) <= named, "%s are left, and no record names them", sorted(set(files) - named))
 
     def read_trace(self):
         judge = Judge(self)
@@ -313,6 +364,9 @@ class Judge:
     def clash(self, no, slot):
         self.h.fail("item %d was given slot %d, in which another one ran" % (no, slot))
 
+    def damaged(self, no):
+        self.h.fail("item %d had another standard input" % no)
+
     def begin(self, no, attempt, slot):
         self.h.check(1 <= slot <= self.h.slots_max, "item %d was given slot %d of %d", no, slot, self.h.slots_max)
         self.h.check(no not in self.told_ok, "item %d ran again after its end was told", no)
@@ -323,7 +377,7 @@ class Judge:
 
     def check_cap(self, no):
         """Only the oldest may begin beyond it. Of up to N that ended just now jobd did not know when it let this one begin."""
-        if self.h.cap is None or self.h.resumed or self.h.stopped or no >= 1000:
+        if self.h.cap is None or self.h.resumed or self.h.stopped or self.h.n_runner_kills or no >= 1000:
             return
         older = [o for o in self.put_order if self.put_order[o] < self.put_order[no] and o not in self.gone]
         most = self.h.cap + self.h.slots_max * max(i.size for i in self.h.items)
@@ -351,7 +405,7 @@ class Judge:
 class Random(unittest.TestCase):
     def test_what_is_promised_at_every_instant_holds_in_random_histories(self):
         print("\nJOBD_SEED=%d, %d histories" % (SEED, len(HISTORIES)), flush=True)
-        reached = {"window": 0, "slots": 0, "kills": 0, "clients": 0}
+        reached = {"window": 0, "slots": 0, "kills": 0, "runner kills": 0, "clients": 0, "inputs": 0}
         with kit.Daemon(config="slots = 8\nlog_level = warning\n") as self.d:
             for n in HISTORIES:
                 h = None
@@ -366,7 +420,9 @@ class Random(unittest.TestCase):
                 reached["window"] += h.fullest == h.window
                 reached["slots"] += h.busiest == h.slots_max
                 reached["kills"] += h.n_kills
+                reached["runner kills"] += h.n_runner_kills
                 reached["clients"] += h.resumed
+                reached["inputs"] += h.on_stdin and any(i.more >= LARGE for i in h.items)
         print("of these reached %s" % reached, flush=True)
         if not ONLY:
             self.assertTrue(all(reached.values()), reached)
