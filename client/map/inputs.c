@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "map/child.h"
+#include "map/end_status.h"
 #include "status.h"
 #include "talk.h"
 
@@ -138,9 +139,9 @@ int inputs_open(const struct map_settings *m, struct jt_source *ret, struct jt_s
 	return rc;
 }
 
-const char *inputs_error(const struct map_settings *m, int error)
+int inputs_complain(const struct map_settings *m, int error)
 {
 	if (m->n_inputs > 1 && m->zip == JT_ZIP_STRICT && error == ENODATA)
-		return "the inputs are not of the same length";
-	return strerror(error);
+		return complain(MAP_SOURCE_ERROR, "the inputs are not of the same length");
+	return complain(MAP_SOURCE_ERROR, "the input cannot be read: %s", strerror(error));
 }

@@ -10,7 +10,7 @@
 /* inputs_open - 0 with *ret, or an exit status, complained. *ret_can_count: the total is wanted and can be had, by reading *ret_count, which is the
  * same source again, and the caller's, too. */
 int inputs_open(const struct map_settings *m, struct jt_source *ret, struct jt_source *ret_count, bool *ret_can_count);
-/* inputs_error - what to say of an errno of that source. Static or from strerror. */
-const char *inputs_error(const struct map_settings *m, int error);
+/* inputs_complain - say that this source failed, by its errno, and return the exit status for it. */
+int inputs_complain(const struct map_settings *m, int error);
 
 #endif

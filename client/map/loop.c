@@ -354,7 +354,7 @@ static int status_of(const struct map_loop *l)
 		const struct jti_course *c = &l->stage[i].course;
 
 		if (i == 0 && c->source == JTI_SOURCE_FAILED)
-			return complain(MAP_SOURCE_ERROR, "%s", inputs_error(l->set, c->source_errno));
+			return inputs_complain(l->set, c->source_errno);
 		failed += l->stage[i].n.failed;
 	}
 	return failed ? CTL_JOB_FAILED : CTL_OK;

@@ -97,11 +97,11 @@ class Results(Map):
                               capture_output=True, env=self.env, cwd=self.folder, timeout=kit.PATIENCE)
 
     def test_no_descriptor_of_ours_passes_for_a_closed_one(self):
-        for redirection, rc in (("<&-", 20), (">&-", 23)):
+        for redirection, rc, what in (("<&-", 20, b"the input cannot be read"), (">&-", 23, b"standard output cannot be used")):
             with self.subTest(redirection):
                 done = self.closed(redirection)
                 self.assertEqual((rc, b""), (done.returncode, done.stdout), done.stderr)
-                self.assertIn(b"Bad file descriptor", done.stderr)
+                self.assertEqual(b"jobctl: " + what + b": Bad file descriptor\n", done.stderr)
         done = self.closed("2>&-")
         self.assertEqual((0, b"a\n", b""), (done.returncode, done.stdout, done.stderr))
 
