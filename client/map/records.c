@@ -10,6 +10,7 @@
 #include "buf.h"
 
 #define READ_MAX 65536
+#define LARGE (4 * READ_MAX)
 
 struct records {
 	struct records_opts o;
@@ -123,6 +124,20 @@ static struct jt_item copy_of(const char *data, size_t len)
 	return (struct jt_item){ copy, len, free };
 }
 
+/* A large one takes the buffer along, lest it be there twice; what follows it is a block at most. */
+static struct jt_item take_buffer(struct records *r, size_t len, size_t whole)
+{
+	struct buf rest = { 0 };
+	char *data;
+
+	buf_add(&rest, r->in.p + whole, r->in.len - whole);
+	data = xrealloc(r->in.p, len + 1, 1);
+	data[len] = '\0';
+	r->in = rest;
+	r->looked = 0;
+	return (struct jt_item){ data, len, free };
+}
+
 static int next_one(struct records *r, struct jt_item *ret)
 {
 	size_t len, whole;
@@ -130,8 +145,12 @@ static int next_one(struct records *r, struct jt_item *ret)
 
 	if (rc <= 0)
 		return rc;
-	*ret = copy_of(r->in.p + r->at, len);
-	pass(r, whole);
+	if (r->at == 0 && len > LARGE) {
+		*ret = take_buffer(r, len, whole);
+	} else {
+		*ret = copy_of(r->in.p + r->at, len);
+		pass(r, whole);
+	}
 	r->n_given++;
 	return 1;
 }

@@ -314,6 +314,14 @@ class Input(Map):
         self.assertEqual(["1 1 a 1 1 m"], self.lines("--name", "m", "-j1", "sh", "-c", 'echo {#} {%} {1} $JOBD_SEQ $JOBD_SLOT $JOBD_MAP', text="a\n"))
 
 
+class LargeItems(Map):
+    def test_records_around_large_ones_stay_whole(self):
+        items = [c * n for c, n in (("a", 1), ("b", 700001), ("c", 1), ("d", 262144), ("e", 262145), ("f", 500000), ("g", 2), ("h", 300000))]
+        for end in ("\n", ""):
+            out = self.lines("--stdin", "item", "--shell", "tr -d '\\n' | tee copy$JOBD_SEQ | wc -c; head -c 1 copy$JOBD_SEQ; echo", text="\n".join(items) + end)
+            self.assertEqual([w for i in items for w in (str(len(i)), i[0])], out)
+
+
 class Batches(Map):
     def test_batches_by_number_and_size(self):
         self.assertEqual(["1 2 3", "4 5 6", "7"], self.lines("-n", "3", "echo", text=seq(7)))

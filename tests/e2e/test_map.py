@@ -88,6 +88,10 @@ class Input(Through, cases.Input, unittest.TestCase):
     pass
 
 
+class LargeItems(Through, cases.LargeItems, unittest.TestCase):
+    pass
+
+
 class Batches(Through, cases.Batches, unittest.TestCase):
     def test_a_batch_that_is_too_long_for_the_runner_runs_in_parts(self):
         """Its limit of the stack is smaller than ours, and so what one exec takes."""

@@ -39,6 +39,10 @@ class Input(Local, cases.Input, unittest.TestCase):
     pass
 
 
+class LargeItems(Local, cases.LargeItems, unittest.TestCase):
+    pass
+
+
 class Batches(Local, cases.Batches, unittest.TestCase):
     def test_limits(self):
         done = subprocess.run([kit.JOBCTL, "limits", "--os", "posix"], capture_output=True, text=True, env=self.env)
