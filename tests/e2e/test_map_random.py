@@ -265,8 +265,8 @@ class History:
     def row(self):
         with varlink.Connection(self.d.socket, kit.PATIENCE) as c:
             row = {r["run"]: r for r in c.call("MapList")["maps"]}[self.m.run]
-        # What may have begun counts, until a new runner has said that it has not.
-        self.check(row["running"] <= self.slots_max or self.n_runner_kills, "%s run", row["running"])
+        # After a kill what may have begun counts, until the runner has said that it has not.
+        self.check(row["running"] <= self.slots_max or self.n_kills, "%s run", row["running"])
         self.check(row["in_hand"] <= self.window or self.resumed, "%s are in hand", row["in_hand"])
 
     def step(self):
