@@ -21,7 +21,7 @@
  * Before a thread sleeps it gives way to the others, for 20 us at most and only while that was worth it.
  * Unless said otherwise a map has one consumer at a time (jt_map_next, jt_map_run); jt_map_stop, jt_map_stopping, jt_map_stats: any thread.
  * Memory: about 100 bytes for each of W places, all taken by jt_map_start, and what the items and outputs are themselves. No allocation an
- * item (a zip and jt_map_as_source make one). Cost: 0.5 to 1.2 us an item with a window of 8, 0.1 us with one of 128; see doc/performance.md.
+ * item (a zip and jt_map_as_source make one). Cost: 4 us an item with a window of 8, 1 us with one of 64, 0.6 us with one of 128; see doc/performance.md.
  */
 #ifndef JOBTREE_MAP_H
 #define JOBTREE_MAP_H
@@ -152,7 +152,7 @@ enum jt_map_order { JT_MAP_ORDERED, JT_MAP_UNORDERED };
 
 struct jt_map_opts {                      /* {0} is a good choice */
 	uint32_t threads;                 /* N; 0: the CPUs this process may use */
-	uint32_t window;                  /* W; 0: 4 N. Below N it would leave threads idle: JT_EINVAL */
+	uint32_t window;                  /* W; 0: 4 N, at least 64. Below N it would leave threads idle: JT_EINVAL */
 	enum jt_map_order order;
 	int64_t deadline_ns;              /* after jt_map_start: as jt_map_stop with JT_MAP_NOW, but the status is JT_MAP_DEADLINE; 0: none */
 	int64_t heartbeat_ns;             /* see jt_source.fd; 0: 100 ms */

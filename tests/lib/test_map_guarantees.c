@@ -89,12 +89,12 @@ START_TEST(the_window_is_exact_and_the_source_asked_once_for_each_item)
 		struct jt_work work = work_of(kind);
 		struct jt_map_counters c;
 		feed_init(&f, 100);
-		f.bound = f.tell_at = 8;        /* the default: 4 N */
+		f.bound = f.tell_at = 64;       /* the default: 4 N, but at least so many */
 		struct jt_map *m = start(&o, &f, &work);
 		ck_assert(jt_map_run(m, take_when_full, NULL) == JT_MAP_END);
 		jt_map_stats(m, &c);
-		ck_assert_uint_eq(c.held_max, 8);
-		ck_assert_uint_eq(f.held_max, 8);
+		ck_assert_uint_eq(c.held_max, 64);
+		ck_assert_uint_eq(f.held_max, 64);
 		ck_assert_uint_eq(c.pulled, 100);
 		ck_assert_uint_eq(c.delivered, 100);
 		jt_map_free(m);

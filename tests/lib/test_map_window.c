@@ -143,8 +143,11 @@ START_TEST(zero_means_what_most_want)
 	struct jt_map_opts o = { 0 };
 	ck_assert_int_eq(jti_map_opts_check(&o, 6, NULL), 0);
 	ck_assert_uint_eq(o.threads, 6);
-	ck_assert_uint_eq(o.window, 24);
+	ck_assert_uint_eq(o.window, 64);
 	ck_assert_int_eq(o.heartbeat_ns, 100000000);
+	o = (struct jt_map_opts){ 0 };
+	ck_assert_int_eq(jti_map_opts_check(&o, 20, NULL), 0);
+	ck_assert_uint_eq(o.window, 80);
 }
 END_TEST
 
