@@ -97,7 +97,7 @@ class Resumed(kit.FetchTest):
         self.server.forget()
         self.server.add("/x", lambda r: thing.part(r, cut=(None, 20000)[r.number - 1] if r.number < 3 else 0))
         self.write(kit.OLD)
-        done = self.fetch(url or self.server.url("/x"), *options, "--tries", "1")
+        done = self.fetch(url or self.server.url("/x"), *options, "--tries", "3")       # time for the first part to come
         self.untouched(done, SHORT, left=("out.part", "out.part.state"))
         self.server.forget()
         return done
