@@ -141,6 +141,8 @@ static int migrate(struct store *st, const char *dir, struct store_error *err)
 		return fail_for(st, &cause, err);
 	if (version == store_n_steps)
 		return 0;
+	if (version > 0 && store_schema_rehearse(st->db, store_steps, (int)version, store_n_steps, &cause))
+		return fail_for(st, &cause, err);
 	if (version > 0 && (!use_wal(st->db) || new_log(st)))
 		return fail(st, "can not be made ready for its migration", err);
 	if (version > 0 && keep_older(st, dir, version, &cause))

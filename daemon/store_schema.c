@@ -136,6 +136,19 @@ static int run_step(sqlite3 *db, const char *step, int to, struct store_error *e
 	return 0;
 }
 
+int store_schema_rehearse(sqlite3 *db, const char *const *steps, int from, int n_steps, struct store_error *err)
+{
+	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	for (int i = from; !rc && i < n_steps; i++)
+		rc = sqlite3_exec(db, steps[i], NULL, NULL, NULL);
+	if (rc)
+		fail(db, "its tables do not go with its version", err);
+	if (!sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return rc ? -1 : 0;
+}
+
 int store_schema_migrate(sqlite3 *db, const char *const *steps, int n_steps, struct store_error *err)
 {
 	int64_t from = store_pragma(db, "PRAGMA user_version", err);

@@ -14,6 +14,9 @@ struct store_error;
 extern const char *const store_steps[];
 extern const int store_n_steps;
 
+/* store_schema_rehearse - the steps from version `from` on in one transaction that is rolled back: whether they can be taken at all. */
+int store_schema_rehearse(struct sqlite3 *db, const char *const *steps, int from, int n_steps, struct store_error *err);
+
 /*
  * store_schema_migrate - run the steps from the database's user_version up to n_steps, each in a transaction of its own, so that
  * an end in the middle leaves a database of one of the versions. 0, or -1 with *err.
