@@ -831,14 +831,23 @@ class Resuming(MapCase):
             self.pup.end(self.pup.accept())
         self.assertEqual([e["attempts"] for e in n.all_ended(2).values()], [1, 1])
 
-    def test_one_that_is_just_ending_is_waited_for(self):
+    def draining_map(self):
+        """Its client has gone, and it ends with the command that still runs."""
         m = self.puppet_map(name="m")
         m.put(b"a")
         self.pup.accept()
         m.close()
         self.call("MapControl", run="m", how="drain")
+        return m
+
+    def waits_for_the_end(self):
         n = self.puppet_map(name="m", resume=True, hears=False)
         self.assertEqual(n.hear(), {"ending": True})
+        return n
+
+    def test_one_that_is_just_ending_is_waited_for(self):
+        m = self.draining_map()
+        n = self.waits_for_the_end()
         self.pup.end("a")
         n.greeted(n.hear())
         self.assertEqual((m.run, True, []), (n.run, n.hello["resumed"], n.hello["in_hand"]))
@@ -878,16 +887,10 @@ class Resuming(MapCase):
         self.assertEqual([1, 1], [e["attempts"] for e in o.all_ended(2).values()])
 
     def test_who_waits_for_the_end_may_go(self):
-        m = self.puppet_map(name="m")
-        m.put(b"a")
-        self.pup.accept()
-        m.close()
-        self.call("MapControl", run="m", how="drain")
-        n = self.puppet_map(name="m", resume=True, hears=False)
-        self.assertEqual(n.hear(), {"ending": True})
+        self.draining_map()
+        n = self.waits_for_the_end()
         n.close()
-        o = self.puppet_map(name="m", resume=True, hears=False)
-        self.assertEqual(o.hear(), {"ending": True})
+        o = self.waits_for_the_end()
         self.pup.end("a")
         o.greeted(o.hear())
         o.end()
