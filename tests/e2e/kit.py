@@ -20,7 +20,14 @@ SOURCE = os.path.abspath(os.environ.get("JOBD_SRCDIR") or os.path.join(os.path.d
 JOBD = os.environ.get("JOBD") or os.path.join(BUILD, "jobd")
 JOBCTL = os.environ.get("JOBCTL") or os.path.join(BUILD, "jobctl")
 RUNNER = os.environ.get("JOBD_RUNNER") or os.path.join(BUILD, "jobd-runner")
-PATIENCE = 60 if os.environ.get("JOBD_SANITIZERS", "no") == "no" else 180     # seconds until a test gives up on a process
+SANITIZED = os.environ.get("JOBD_SANITIZERS", "no") != "no"
+SOAK = bool(os.environ.get("JOBD_SOAK"))
+PATIENCE = 180 if SANITIZED else 60     # seconds until a test gives up on a process
+
+
+def size(name, ci, soak):
+    """How often a test does what it does by chance: JOBD_name when given. A sanitizer is there for memory errors, not for rare orders: a tenth."""
+    return int(os.environ.get(name) or (soak if SOAK else max(1, ci // 10) if SANITIZED else ci))
 
 
 class Daemon:

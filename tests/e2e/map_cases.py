@@ -184,7 +184,7 @@ class Results(Map):
 
     def test_memory_does_not_grow_with_an_endless_input(self):
         done = subprocess.run(["bash", "-c", 'yes | (ulimit -v 200000; exec "$@" -j2 echo) | head -300 | wc -l', "sh", kit.JOBCTL, "map", *self.mode],
-                              capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE) if os.environ.get("JOBD_SANITIZERS", "no") == "no" else None
+                              capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE) if not kit.SANITIZED else None
         if done:
             self.assertEqual("300\n", done.stdout)
 
@@ -259,7 +259,7 @@ class Forms(Map):
         self.assertEqual(text + b"\xe2\x82", base64.b64decode(rows[2]["stdout_base64"]))
 
     def test_jsonl_of_an_output_that_is_larger_than_the_memory(self):
-        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+        if kit.SANITIZED:
             return
         size = 192 << 20
         done = subprocess.run(["bash", "-c", '(ulimit -v 150000; exec "$@" --buffer-bytes 1M --out jsonl --shell "head -c $0 /dev/zero | tr \'\\0\' x") | wc -c',

@@ -21,7 +21,6 @@ import varlink
 from case import Case
 
 STEPS = ("link", "rename", "unlink", "fsync", "fdatasync", "pwrite64", "sendfile", "mkdir")
-SOAK = os.environ.get("JOBD_SOAK") == "1"
 
 
 def restore(state, backup, wrap=()):
@@ -97,7 +96,7 @@ class Backup(Case):
         for load in loads:
             load.start()
         try:
-            for n in range(200 if SOAK else 8):
+            for n in range(200 if kit.SOAK else 8):
                 known = {key for load in loads for key in list(load.acknowledged)}
                 copy = os.path.join(self.d.folder, "copy-%d.db" % n)
                 self.d.jobctl("backup", copy, check=True)
@@ -131,7 +130,7 @@ class Backup(Case):
             self.call("Submit", run={}, jobs=[dict(job, after=["never"]) for job in jobs] + [{"path": "never", "shell": "exit 1"}])
         first = self.call("Backup")["path"]
         before = read(first)
-        for _ in range(40 if SOAK else 6):
+        for _ in range(40 if kit.SOAK else 6):
             self.conn.send("org.jobd.Backup")
             with contextlib.suppress(EOFError, OSError):
                 self.conn.sock.settimeout(random.uniform(0, 0.05))

@@ -16,11 +16,9 @@ import kit
 import varlink
 from case import Case
 
-SOAK = os.environ.get("JOBD_SOAK") == "1"
-SLOW = os.environ.get("JOBD_SANITIZERS", "no") != "no"
-MALFORMED = 1000000 if SOAK else 4000 if SLOW else 20000
+MALFORMED = 1000000 if kit.SOAK else 4000 if kit.SANITIZED else 20000
 SEED = int(os.environ.get("JOBD_SEED", "4711"))
-P99_MS = 100 if SLOW else 10
+P99_MS = 100 if kit.SANITIZED else 10
 
 JOB = {"path": "a", "shell": "true", "env": {"A": "b"}, "retry": {"max": 1}, "labels": {"l": "\u00e9"}, "timeout_s": 1.5}
 REQUESTS = {
@@ -96,7 +94,7 @@ class Hostile(Case):
         self.malformed(MALFORMED - MALFORMED // 4, SEED + 1)
         self.call("Stats")
         self.assertLess(self.descriptors(), files + 8, "of thousands of connections none may stay")
-        if not SLOW:
+        if not kit.SANITIZED:
             self.assertLess(self.rss_kb() - before, 8 * 1024, "seed %d" % SEED)
 
     def test_every_request_cut_at_every_byte(self):
@@ -163,13 +161,13 @@ class Hostile(Case):
         return took
 
     def test_status_is_quick_among_a_thousand_idle_and_a_hundred_slow_ones(self):
-        slow = self.crowd(10000 if SOAK else 1000, 200 if SOAK else 100)
+        slow = self.crowd(10000 if kit.SOAK else 1000, 200 if kit.SOAK else 100)
         conns = [varlink.Connection(self.d.socket, kit.PATIENCE) for _ in range(64)]
         for conn in conns:
             self.addCleanup(conn.close)
         p99s = []
         for _ in range(5):              # a machine that is busy with something else says nothing about jobd
-            took = self.latencies_ms(slow, conns, 3000 if SOAK else 200)
+            took = self.latencies_ms(slow, conns, 3000 if kit.SOAK else 200)
             p99s.append(statistics.quantiles(took, n=100)[98])
             if p99s[-1] < P99_MS:
                 break

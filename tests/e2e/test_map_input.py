@@ -244,7 +244,7 @@ class Client(Files):
         self.assertEqual((0, b"".join(digest(d) + b"  -\n" for d in items)), (done.returncode, done.stdout))
 
     def test_the_daemon_holds_a_part_and_not_the_item(self):
-        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+        if kit.SANITIZED:
             print("\nSKIP: the memory of a sanitizer is not ours", flush=True)
             self.skipTest("the memory of a sanitizer is not ours")
         done = self.run_map("--stdin", "item", "sha256sum", data=pattern(48 * MIB))

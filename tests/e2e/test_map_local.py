@@ -92,7 +92,7 @@ class Resume(Local, cases.Resume, unittest.TestCase):
             self.assertEqual(b"short\n", self.run_map("--log", "l", how, "--shell", script, text="1\n").stdout)
 
     def test_a_log_takes_outputs_that_are_larger_than_the_memory(self):
-        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+        if kit.SANITIZED:
             return
         size = 160 << 20
         for more in ("", "--resume=all"):

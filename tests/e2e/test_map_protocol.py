@@ -701,7 +701,7 @@ class Restarts(MapCase):
         self.assertEqual(m.next_ended()["reason"], "exit")
 
     # The minute that a client has to come back is not spent in each run of the tests: with tests/run --soak.
-    if os.environ.get("JOBD_SOAK"):
+    if kit.SOAK:
         def test_a_map_that_nobody_comes_back_to_is_as_one_whose_client_has_gone(self):
             unnamed, named = self.puppet_map(slots=1), self.puppet_map(slots=1, name="m")
             unnamed.put(b"a", b"b")

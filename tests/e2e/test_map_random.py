@@ -22,10 +22,9 @@ import kit
 import maps
 import varlink
 
-SOAK = os.environ.get("JOBD_SOAK", "0") not in ("", "0")
 SEED = int(os.environ.get("JOBD_SEED") or random.randrange(1 << 32))
 ONLY = os.environ.get("JOBD_HISTORY")
-HISTORIES = range(int(ONLY), int(ONLY) + 1) if ONLY else range(600 if SOAK else 30)
+HISTORIES = range(int(ONLY), int(ONLY) + 1) if ONLY else range(kit.size("JOBD_HISTORIES", 30, 600))
 
 # $1: number, seconds, bytes, how often it fails, and how much follows on standard input. The lock is on a descriptor that everything it starts has too.
 COMMAND = """

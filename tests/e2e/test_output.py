@@ -16,7 +16,6 @@ import kit
 import varlink
 from case import Case
 
-SOAK = bool(os.environ.get("JOBD_SOAK"))
 MAX = 1 << 20
 HEAD = MAX // 2
 # a job's output: the pattern again and again, so that the byte at any offset is known; its length has no factor in common with any block
@@ -200,7 +199,7 @@ class Output(Writer):
     # ---- much ----
 
     def test_much_is_held_to_its_bound_while_jobd_answers(self):
-        times = 30000 if SOAK else 2000
+        times = 30000 if kit.SOAK else 2000
         run = self.submit({"a": self.writer(times), "b": self.writer(times)})
         waiter = varlink.Connection(self.d.socket, kit.PATIENCE * 10)
         self.addCleanup(waiter.close)
@@ -262,7 +261,7 @@ class Output(Writer):
         self.assertEqual(len(got.all()), MAX)
 
     def test_outputs_of_very_many_jobs_are_in_no_files(self):
-        n = 100000 if SOAK else 10000 if os.environ.get("JOBD_SANITIZERS", "no") == "no" else 2000
+        n = 100000 if kit.SOAK else 2000 if kit.SANITIZED else 10000
         run = int(self.d.jobctl("submit", "-", text="".join("j%d: echo line %d\n" % (i, i) for i in range(n)), check=True).stdout)
         with varlink.Connection(self.d.socket, kit.PATIENCE * 10) as conn:
             self.assertTrue(conn.call("Wait", targets=[{"run": str(run)}])["done"])

@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import faults
 import judge
+import kit
 import world as worlds
 
 STRIKES_A_HISTORY = 100
@@ -106,16 +107,10 @@ def keep_evidence(world):
             shutil.copytree(world.folder, keep, ignore=shutil.ignore_patterns("socket*", "*.sock", "passes", "run", "disk", "*.img"))
 
 
-def size(ci, soak):
-    if os.environ.get("JOBD_SANITIZERS", "no") != "no":
-        ci //= 10                       # they are for what a memory error looks like, not for rare orders of events
-    return int(os.environ.get("JOBD_STRIKES") or (soak if os.environ.get("JOBD_SOAK") else ci))
-
-
 def main(mixture, a_history=STRIKES_A_HISTORY, **options):
     """mixture: [(fault class, strikes in CI, strikes in soak)]. a_history: strikes at most. options: of World. The exit status of a test."""
     seed = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
-    mixture = [(fault, size(ci, soak)) for fault, ci, soak in mixture]
+    mixture = [(fault, kit.size("JOBD_STRIKES", ci, soak)) for fault, ci, soak in mixture]
     print("JOBD_SEED=%s, strikes: %s" % (seed, ", ".join("%s %d" % (fault.name, n) for fault, n in mixture)), flush=True)
     began, totals, only = time.monotonic(), collections.Counter(), os.environ.get("JOBD_HISTORY")
     histories = list(enumerate(plan(random.Random(seed), mixture, a_history)))

@@ -68,7 +68,7 @@ class Inject(faults.Fault):
         self.order, self.said = None, ""
 
     def prepare(self, world):
-        if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+        if kit.SANITIZED:
             raise faults.Skip("nothing can be preloaded before a sanitizer")
         self.order = Order(os.path.join(world.folder, "order"))
         world.daemon.env.update(JOBD_FAULTY=self.order.path, LD_PRELOAD=LIBRARY)

@@ -12,6 +12,7 @@ import time
 
 import campaign
 import failpoints
+import kit
 import world as worlds
 
 AT_START = {"before_recover", "after_recover_runs", "after_recover_jobs", "before_recover_inventory", "after_recover_missing",
@@ -19,7 +20,7 @@ AT_START = {"before_recover", "after_recover_runs", "after_recover_jobs", "befor
             "before_recover_cages", "after_recover_cages", "after_recover_ends", "before_take_over"}
 OF_NO_RUNNER = {"before_spawn_runner", "after_spawn_runner"}
 OF_DEAD_RUNNER = {"before_drop_runner", "before_reap_runner", "after_reap_runner"}
-PATIENCE_S = 0.6                # until another attempt is made to reach a place
+PATIENCE_S = 0.6                # while it serves, until another attempt is made to reach a place
 LENGTHS_MS = (0, 0, 0, 5, 30, 100, 300)         # of jobs: some outlive several restarts
 RUNNER_LIFE_S = 0.03            # where the runner has to die for jobd to come to the place
 
@@ -46,9 +47,12 @@ class World(worlds.World):
             self.kill_runners()                         # the next one has the rule
         self.daemon.env["JOBD_FP"] = self.rule(place)
         self.daemon.spawn()
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + kit.PATIENCE
         while self.tally[place] == before and time.monotonic() < give_up:
+            starting = not self.serving.is_set()
             self.live(place)
+            if starting and self.serving.is_set():
+                give_up = time.monotonic() + PATIENCE_S
         if place in self.of_runner:
             self.work(self.rng.choice([0, 0, 0.02, 0.06]))      # jobd sees it
         return self.tally[place] > before

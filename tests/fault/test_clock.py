@@ -38,7 +38,7 @@ def library():
     found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
     if not found:
         skip("libfaketime is not installed")
-    if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+    if kit.SANITIZED:
         skip("nothing can be preloaded before a sanitizer")
     return found[0]
 

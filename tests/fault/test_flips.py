@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import kit
 import varlink
 
-FLIPS = int(os.environ.get("JOBD_FLIPS") or ("10000" if os.environ.get("JOBD_SOAK") == "1" else "500"))
+FLIPS = kit.size("JOBD_FLIPS", 500, 10000)
 SEED = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
 
 

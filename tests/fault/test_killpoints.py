@@ -16,13 +16,14 @@ import sys
 import time
 
 import failpoints
+import kit
 import killpoints
 import quietpoints
 
-HITS = int(os.environ.get("JOBD_HITS") or (1000 if os.environ.get("JOBD_SOAK") else 20))
+HITS = kit.size("JOBD_HITS", 20, 1000)
 A_HISTORY = 100
 AT_ONCE = 4                     # histories: what they cost is waiting
-ROUNDS = 8                      # over what is still missing
+FRUITLESS = 4                   # rounds in a row over what is missing, until it counts as out of reach
 
 
 def missing(places, tally):
@@ -46,16 +47,16 @@ def history(seed, strikes):
 def under_load(places, tally, seed):
     """Histories until every place was met often enough, or will not be. Returns how many, and of how many jobs."""
     rng = random.Random(seed)
-    n, jobs = 0, 0
+    n, jobs, fruitless = 0, 0, 0
     with concurrent.futures.ProcessPoolExecutor(AT_ONCE) as pool:
-        for _ in range(ROUNDS):
-            left = missing(places, tally)
+        while fruitless < FRUITLESS and (left := missing(places, tally)):
             rng.shuffle(left)
             seeds = ["%s.%d" % (seed, n + i) for i in range(len(left))]
             for died, figures in pool.map(history, seeds, shares(left)):
                 tally.update(died)
                 jobs += figures["jobs"]
                 n += 1
+            fruitless = 0 if len(missing(places, tally)) < len(left) else fruitless + 1
     return n, jobs
 
 

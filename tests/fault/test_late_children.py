@@ -12,10 +12,11 @@ import sys
 
 import campaign
 import clients
+import kit
 import trees
 import varlink
 
-CHILDREN = int(os.environ.get("JOBD_CHILDREN") or (100000 if os.environ.get("JOBD_SOAK") else 10000))
+CHILDREN = kit.size("JOBD_CHILDREN", 10000, 100000)
 SEED = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))
 FEEDERS = 4
 FAMILIES_A_RUN = 40
@@ -45,7 +46,7 @@ class Feeder(clients.Client):
             self.feed(name, family)
         if self.early_end != "Cancel":
             self.conn.call("Seal", run=self.number)
-        self.conn.call("Wait", targets=[{"run": str(self.number)}], timeout_s=60)
+        self.conn.call("Wait", targets=[{"run": str(self.number)}], timeout_s=kit.PATIENCE)
 
     def feed(self, name, family):
         parent = "p%d" % family

@@ -50,7 +50,7 @@ class Leftovers(case.Case):
 
 
 if __name__ == "__main__":
-    if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+    if kit.SANITIZED:
         print("SKIP: nothing can be preloaded before a sanitizer")
         sys.exit(77)
     unittest.main()

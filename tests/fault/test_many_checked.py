@@ -4,16 +4,18 @@
 
     JOBD_JOBS=20000 tests/fault/test_many_checked.py
 """
-import os
 import sys
 
 import campaign
 import clients
+import kit
 import trees
 
-JOBS = int(os.environ.get("JOBD_JOBS") or (1000000 if os.environ.get("JOBD_SOAK") else 20000))
-JOBS_A_RUN = 1000
+JOBS = kit.size("JOBD_JOBS", 20000, 1000000)
 CLIENTS = 4
+A_FAMILY = 20
+FAMILIES = min(50, JOBS // (2 * CLIENTS * A_FAMILY))            # in a run: each client has two runs at least
+JOBS_A_RUN = FAMILIES * A_FAMILY
 
 
 class Loader(clients.Client):
@@ -27,7 +29,7 @@ class Loader(clients.Client):
     def step(self):
         if len(self.numbers) == 2 or (not self.left and self.numbers):
             number = self.numbers.pop(0)
-            assert self.conn.call("Wait", targets=[{"run": str(number)}], timeout_s=60)["done"], "run %d does not end" % number
+            assert self.conn.call("Wait", targets=[{"run": str(number)}], timeout_s=kit.PATIENCE)["done"], "run %d does not end" % number
         elif self.left:
             self.submit()
         else:
@@ -48,7 +50,7 @@ class Loader(clients.Client):
 
 def wide_tree():
     """JOBS_A_RUN paths: parents with children, a barrier in each, one at the top."""
-    for family in range(JOBS_A_RUN // 20):
+    for family in range(FAMILIES):
         top = "p%d" % family
         yield top
         for child in range(17 if family else 16):

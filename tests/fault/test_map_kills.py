@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import kit
 
-STRIKES = int(os.environ.get("JOBD_STRIKES") or (600 if os.environ.get("JOBD_SOAK") else 40))
+STRIKES = kit.size("JOBD_STRIKES", 40, 600)
 A_HISTORY = 5
 ITEMS = 100
 WINDOW = 8

@@ -16,6 +16,7 @@ import time
 import campaign
 import failpoints
 import faults
+import kit
 import mutants
 
 TRIES = 4                       # histories until a mutant counts as missed
@@ -68,7 +69,7 @@ def verdict(seed, mutant):
 
 
 def main():
-    if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+    if kit.SANITIZED:
         print("SKIP: mutants are tried in the plain build")
         return 77
     seed = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32))

@@ -64,10 +64,10 @@ def passes(mutant, module):
 
 
 def main():
-    if os.environ.get("JOBD_SANITIZERS", "no") != "no":
+    if kit.SANITIZED:
         print("SKIP: mutants are tried in the plain build")
         return 77
-    some = list(mutants.CASES) if os.environ.get("JOBD_SOAK") else [random.SystemRandom().choice(list(mutants.CASES))]
+    some = list(mutants.CASES) if kit.SOAK else [random.SystemRandom().choice(list(mutants.CASES))]
     chosen = os.environ.get("JOBD_MUTANTS", ",".join(some)).split(",")
     print("JOBD_MUTANTS=%s" % ",".join(chosen), flush=True)
     results = [passes(mutant, module) for mutant in chosen for module in MODULES]

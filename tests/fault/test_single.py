@@ -17,9 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import kit
 
-SOAK = os.environ.get("JOBD_SOAK") == "1"
-PAIRS = int(os.environ.get("JOBD_PAIRS", "1000" if SOAK else "100"))
-CROWD = 1000 if SOAK else 100
+PAIRS = kit.size("JOBD_PAIRS", 100, 1000)
+CROWD = 1000 if kit.SOAK else 100
 
 
 class Single(unittest.TestCase):
@@ -78,7 +77,7 @@ class Single(unittest.TestCase):
         env = {"PATH": os.path.dirname(kit.JOBD) + ":" + os.environ["PATH"], "HOME": self.folder, "XDG_RUNTIME_DIR": self.place("run"),
                "XDG_STATE_HOME": self.place("xdg"), "JOBD_RUNNER": kit.RUNNER}
         os.mkdir(self.place("run"), 0o700)
-        for _ in range(20 if SOAK else 3):
+        for _ in range(20 if kit.SOAK else 3):
             clients = [subprocess.Popen([kit.JOBCTL, "run", "-c", "echo $PPID"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True) for _ in range(12)]
             said = [(p.communicate(timeout=kit.PATIENCE), p.returncode) for p in clients]

@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "crc.h"
+#include "dice.h"
 #include "jobtree_fetch.h"
 #include "../play.h"
 
 #define SEEDS 4000
+#define SEEDS_SOAK 100000
 #define MIB (UINT64_C(1) << 20)
 
 static uint64_t seed_now, state;
@@ -192,7 +194,7 @@ static void live(void)
 START_TEST(random_lives_keep_the_tiling_and_end_complete)
 {
 	const char *one = getenv("JOBTREE_SEED");
-	uint64_t from = one ? strtoull(one, NULL, 10) : 1, to = one ? from + 1 : SEEDS + 1;
+	uint64_t from = one ? strtoull(one, NULL, 10) : 1, to = one ? from + 1 : dice_seeds(SEEDS, SEEDS_SOAK) + 1;
 	for (seed_now = from; seed_now < to; seed_now++) {
 		state = seed_now * 0x9e3779b97f4a7c15u;
 		live();
@@ -416,7 +418,7 @@ int main(void)
 {
 	Suite *suite = suite_create("fetch");
 	TCase *t = tcase_create("fetch");
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, getenv("JOBD_SOAK") ? 3600 : 120);
 	tcase_add_test(t, random_lives_keep_the_tiling_and_end_complete);
 	tcase_add_test(t, the_rest_is_split_evenly_at_aligned_borders);
 	tcase_add_test(t, a_rest_smaller_than_two_parts_is_one_part);

@@ -362,7 +362,7 @@ static void compare_ends(void)
 static void each_seed(bool others)
 {
 	const char *one = getenv("JOBTREE_SEED");
-	uint64_t seeds = getenv("JOBD_SOAK") ? SEEDS_SOAK : SEEDS;
+	uint64_t seeds = dice_seeds(SEEDS, SEEDS_SOAK);
 	uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : seeds;
 	for (seed_now = first; seed_now <= last; seed_now++) {
 		state = seed_now * 0x9E3779B97F4A7C15u + 1;

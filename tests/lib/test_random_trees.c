@@ -194,7 +194,7 @@ static void begin_with(bool edges, enum jt_mode as)
 static void each_seed(void (*story)(void))
 {
 	const char *one = getenv("JOBTREE_SEED");
-	uint64_t seeds = getenv("JOBD_SOAK") ? SEEDS_SOAK : SEEDS;
+	uint64_t seeds = dice_seeds(SEEDS, SEEDS_SOAK);
 	uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : seeds;
 	for (seed_now = first; seed_now <= last; seed_now++) {
 		state = seed_now * 0x9e3779b97f4a7c15u;
