@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
+#include "growth.h"
 #include "log.h"
 #include "map.h"
 #include "proto/base64.h"
@@ -25,17 +25,14 @@ struct reader {
 	int64_t offset, left;           /* left: of what was asked for */
 	uint32_t attempt;               /* whose file is open */
 	int fd;
-	struct event *inotify;
+	struct growth *growth;
 	LIST_ENTRY(reader) entry;       /* in map->readers */
 };
 
 static void close_file(struct reader *rd)
 {
-	if (rd->inotify) {
-		close(event_get_fd(rd->inotify));
-		event_free(rd->inotify);
-		rd->inotify = NULL;
-	}
+	growth_free(rd->growth);
+	rd->growth = NULL;
 	if (rd->fd >= 0)
 		close(rd->fd);
 	rd->fd = -1;
@@ -126,31 +123,16 @@ static void ask_record(struct reader *rd)
 
 static void step(struct reader *rd);
 
-static void changed(evutil_socket_t fd, short what, void *arg)
+static void grown(void *arg)
 {
-	char buf[4096];
-
-	(void)what;
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
 	step(arg);
 }
 
 static void watch(struct reader *rd)
 {
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", rd->fd);
-	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0) {
+	rd->growth = growth_watch(rd->item->map->run->e->base, rd->fd, grown, rd);
+	if (!rd->growth)
 		log_warn("map: no inotify: %s; what items write is told when they have ended", strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	rd->inotify = xevent(rd->item->map->run->e->base, fd, EV_READ | EV_PERSIST, changed, rd);
-	event_add(rd->inotify, NULL);
 }
 
 /* The attempt whose file is to be read; 0: not yet. */

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "proto/base64.h"
 #include "gap.h"
+#include "growth.h"
 #include "log.h"
 #include "rpc.h"
 
@@ -48,17 +48,14 @@ struct follower {
 	int64_t offset;
 	int64_t size;                   /* of what has been written, when it was looked at last */
 	int64_t dropped;                /* bytes ahead of the next piece that were not kept */
-	struct event *inotify;
+	struct growth *growth;
 	LIST_ENTRY(follower) entry;
 };
 
 static void follower_free(struct follower *f)
 {
 	LIST_REMOVE(f, entry);
-	if (f->inotify) {
-		close(event_get_fd(f->inotify));
-		event_free(f->inotify);
-	}
+	growth_free(f->growth);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f);
@@ -184,33 +181,18 @@ static void ask_record(struct follower *f)
 
 static void step(struct follower *f);
 
-static void changed(evutil_socket_t fd, short what, void *arg)
+static void grown(void *arg)
 {
-	char buf[4096];
-
-	(void)what;
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
 	step(arg);
 }
 
 static void watch_file(struct follower *f)
 {
-	char path[64];
-	int fd;
-
-	if (f->inotify || !f->follow)
+	if (f->growth || !f->follow)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0) {
+	f->growth = growth_watch(f->e->base, f->fd, grown, f);
+	if (!f->growth)
 		log_warn("logs -f: no inotify: %s", strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	f->inotify = xevent(f->e->base, fd, EV_READ | EV_PERSIST, changed, f);
-	event_add(f->inotify, NULL);
 }
 
 static void drained(void *arg, struct call *call)
