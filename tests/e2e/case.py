@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A test case with a jobd of its own, a connection to it, and jobs that end when they are told."""
 import base64
+import time
 import unittest
 
 import kit
@@ -31,6 +32,17 @@ class Case(unittest.TestCase):
 
     def call(self, method, **parameters):
         return self.conn.call(method, **parameters)
+
+    def loop_s(self):
+        """What the loop of jobd has computed so far, in seconds: what else the machine does does not count."""
+        with open("/proc/%d/schedstat" % self.d.process.pid, encoding="ascii") as f:
+            return int(f.read().split()[0]) / 1e9
+
+    def answered_s(self, method):
+        """Until the answer: seconds by the clock, and of these what the loop computes."""
+        clock, loop = time.monotonic(), self.loop_s()
+        self.call(method)
+        return time.monotonic() - clock, self.loop_s() - loop
 
     def submit(self, jobs, **run):
         """jobs: path -> shell command, or fields. Returns the run's number as text."""
