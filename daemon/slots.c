@@ -138,14 +138,15 @@ void rearm(struct active *a)
 	post_arm(a, true);
 }
 
+/* Every turn of the loop asks for it, and looking at what is available costs: a map has few items, and nearly always all of them are armed. */
 static void arm_ahead(struct run *r)
 {
-	uint32_t slots = r->slots < r->e->slots ? r->slots : r->e->slots;
+	uint32_t slots = r->slots < r->e->slots ? r->slots : r->e->slots, n_available = jt_sched_counts(r->sched)->n[JT_READY];
 	uint32_t window = slots < (AHEAD_MAX - AHEAD_MIN) / 4 ? slots * 4 + AHEAD_MIN : AHEAD_MAX;
 	jt_job next[AHEAD_MAX];
 	size_t n;
 
-	if (r->paused || r->n_ahead >= window / 2)
+	if (r->paused || r->n_ahead >= window / 2 || r->n_ahead >= n_available)
 		return;
 	n = jt_sched_peek(r->sched, next, window);
 	for (size_t i = 0; i < n; i++)
