@@ -162,6 +162,7 @@ void run_unload(struct run *r)
 	r->mem = NULL;
 	r->mem_cap = 0;
 	r->spec = NULL;
+	r->env = (struct run_env){ .n = 0 };
 	arena_done(&r->arena);
 	arena_init(&r->arena);
 	if (r->timer)

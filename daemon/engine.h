@@ -100,6 +100,14 @@ struct quota {
 TAILQ_HEAD(active_list, active);
 LIST_HEAD(waiter_list, wait_target);
 
+/* How the environment of those of its jobs begins that give none themselves: see launch.c. In the arena of the run. */
+struct run_env {
+	const struct spec_pair *of;     /* the run's own, of which it is made */
+	const char *text;               /* n strings, each with its NUL */
+	size_t len;
+	uint32_t n;                     /* 0: not made yet */
+};
+
 struct run {
 	struct engine *e;
 	uint32_t id;
@@ -123,6 +131,7 @@ struct run {
 	/* in memory only while it lives, or is looked at */
 	struct arena arena;
 	struct spec_run *spec;
+	struct run_env env;
 	struct jt_sched *sched;
 	struct map *map;                /* of a map that has not ended */
 	struct job_mem *mem;

@@ -22,19 +22,26 @@ struct block {
 	uint32_t n;
 };
 
+/* Where `more` bytes can be added. */
+static char *block_room(struct block *b, size_t more)
+{
+	if (b->len + more > b->cap) {
+		b->cap = (b->len + more) * 2;
+		b->buf = xrealloc(b->buf, b->cap);
+	}
+	return b->buf + b->len;
+}
+
 static void block_add(struct block *b, const char *name, const char *value)
 {
 	size_t n = name ? strlen(name) + 1 : 0, v = strlen(value) + 1;
+	char *at = block_room(b, n + v);
 
-	if (b->len + n + v > b->cap) {
-		b->cap = (b->len + n + v) * 2;
-		b->buf = xrealloc(b->buf, b->cap);
-	}
 	if (name) {
-		memcpy(b->buf + b->len, name, n - 1);
-		b->buf[b->len + n - 1] = '=';
+		memcpy(at, name, n - 1);
+		at[n - 1] = '=';
 	}
-	memcpy(b->buf + b->len + n, value, v);
+	memcpy(at + n, value, v);
 	b->len += n + v;
 	b->n++;
 }
@@ -133,18 +140,44 @@ static void env_of_item(struct block *b, const struct active *a, const struct ma
 	add_number(b, "JOBD_SLOT", a->slot);
 }
 
-static void env_of(struct block *b, const struct active *a)
+static void env_begin(struct block *b, const struct active *a)
 {
-	const struct map_item *it = a->run->map ? map_item_at(a->run->map, a->idx) : NULL;
 	struct block base = { 0 };
-	char run[16];
 
-	snprintf(run, sizeof(run), "%u", a->run->id);
 	env_base(&base, login_of(uid_of(a)));
 	env_merge(b, a->spec, &base);
 	free(base.buf);
 	block_add(b, "JOBD_SOCKET", a->run->e->socket_path);
-	block_add(b, "JOBD_RUN", run);
+	add_number(b, "JOBD_RUN", a->run->id);
+}
+
+/* How the environment of a job begins: the same for all that say nothing of their own, so it is put together for the first of them. */
+static void env_of_run(struct block *b, const struct active *a)
+{
+	struct run *r = a->run;
+	struct run_env *kept = &r->env;
+
+	if (a->spec->user || a->spec->env != r->spec->base.env) {
+		env_begin(b, a);
+		return;
+	}
+	if (!kept->n || kept->of != a->spec->env) {
+		struct block new = { 0 };
+
+		env_begin(&new, a);
+		*kept = (struct run_env){ .of = a->spec->env, .text = arena_strndup(&r->arena, new.buf, new.len), .len = new.len, .n = new.n };
+		free(new.buf);
+	}
+	memcpy(block_room(b, kept->len), kept->text, kept->len);
+	b->len += kept->len;
+	b->n += kept->n;
+}
+
+static void env_of(struct block *b, const struct active *a)
+{
+	const struct map_item *it = a->run->map ? map_item_at(a->run->map, a->idx) : NULL;
+
+	env_of_run(b, a);
 	block_add(b, "JOBD_PATH", jt_job_path(a->run->sched, a->idx, NULL));
 	add_number(b, "JOBD_ATTEMPT", a->attempt - (it ? it->base : 0));
 	if (it)
