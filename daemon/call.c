@@ -59,7 +59,7 @@ static void put_text(struct call *c, char *text, size_t len)
 	struct session *s = c->s;
 
 	c->spoke_at_ms = server_now_ms();
-	if (s->is_leaving || c->flags & VL_ONEWAY) {
+	if (s->is_leaving) {
 		free(text);
 	} else if (lags(s, len)) {
 		free(text);
@@ -76,10 +76,13 @@ static void put_text(struct call *c, char *text, size_t len)
 /* Takes msg. */
 static void put(struct call *c, json_t *msg)
 {
+	bool unheard = c->flags & VL_ONEWAY;
 	size_t len = 0;
-	char *text = msg ? vl_pack(msg, &len) : NULL;
+	char *text = msg && !unheard ? vl_pack(msg, &len) : NULL;
 
 	json_decref(msg);
+	if (unheard)
+		return;
 	if (!text)
 		abort();
 	put_text(c, text, len);

@@ -52,17 +52,23 @@ static json_t *refuse(struct vl_why *why, const char *text)
 	return NULL;
 }
 
+static json_t *refuse_depth(struct vl_why *why)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "more than %d levels", VL_DEPTH_MAX);
+	return refuse(why, text);
+}
+
 json_t *vl_parse(const char *text, size_t len, struct vl_why *why)
 {
-	char what[32];
 	json_error_t jerr;
 	json_t *obj;
 
 	if (len == 0)
 		return refuse(why, "an empty message");
-	(void)snprintf(what, sizeof(what), "more than %d levels", VL_DEPTH_MAX);
 	if (is_too_deep(text, len))
-		return refuse(why, what);
+		return refuse_depth(why);
 	obj = json_loadb(text, len, JSON_REJECT_DUPLICATES, &jerr);
 	if (!obj)
 		return refuse(why, jerr.text);
