@@ -4,7 +4,6 @@ import os
 import sys
 import unittest
 
-import kit
 import varlink
 from case import Case
 

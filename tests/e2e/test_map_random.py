@@ -24,7 +24,7 @@ import varlink
 
 SEED = int(os.environ.get("JOBD_SEED") or random.randrange(1 << 32))
 ONLY = os.environ.get("JOBD_HISTORY")
-HISTORIES = range(int(ONLY), int(ONLY) + 1) if ONLY else range(kit.size("JOBD_HISTORIES", 30, 600))
+HISTORIES = range(int(ONLY), int(ONLY) + 1) if ONLY else range(600 if kit.SOAK else 30)
 
 # $1: number, seconds, bytes, how often it fails, and how much follows on standard input. The lock is on a descriptor that everything it starts has too.
 COMMAND = """

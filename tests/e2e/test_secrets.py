@@ -31,7 +31,7 @@ class Secrets(Case):
             return CANARY.encode() in f.read()
 
     def test_logs_of_the_daemon_and_its_runner_do_not_have_it(self):
-        run = self.submit_canary()
+        self.submit_canary()
         self.conn.sock.sendall(b'{"method":"org.jobd.Submit","parameters":{"jobs":[{"path":"a","shell":"x","env":{"A":1,"B":"%s"}}]}}\0' % CANARY.encode())
         self.assertNotIn(CANARY, self.d.said())
 

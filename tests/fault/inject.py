@@ -14,7 +14,6 @@ import struct
 import faults
 import kit
 import varlink
-import world as worlds
 
 LIBRARY = os.path.join(kit.BUILD, "tests", "fault", ".libs", "faulty.so")
 JOBD, RUNNER = 1, 2

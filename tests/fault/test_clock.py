@@ -17,7 +17,6 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
-import campaign
 import kit
 import varlink
 import world as worlds
@@ -225,7 +224,7 @@ def cpu_s(pid):
 
 
 def main():
-    seed, jumps = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32)), campaign.size(20, 1000)
+    seed, jumps = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32)), kit.size("JOBD_STRIKES", 20, 1000)
     print("JOBD_SEED=%s, %d jumps" % (seed, jumps), flush=True)
     with tempfile.TemporaryDirectory(prefix="jobd-", ignore_cleanup_errors=True) as folder:
         test = Test(seed, folder)

@@ -16,7 +16,6 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
-import campaign
 import kit
 import varlink
 
@@ -115,7 +114,7 @@ def main():
     if why:
         print("SKIP: " + why)
         return 77
-    seed, jobs = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32)), campaign.size(2000, 100000)
+    seed, jobs = os.environ.get("JOBD_SEED") or str(random.SystemRandom().randrange(1 << 32)), kit.size("JOBD_STRIKES", 2000, 100000)
     print("JOBD_SEED=%s, %d jobs" % (seed, jobs), flush=True)
     with open("/proc/sys/kernel/pid_max", encoding="ascii") as f:
         before = f.read()
