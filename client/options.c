@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "elsewhere.h"
 #include "proto/nearest.h"
 #include "status.h"
 #include "talk.h"
@@ -107,8 +108,13 @@ static const struct opt *find_letter(const struct opt *opts, char letter)
 /* dashes: "-" or "--" */
 static int no_option(const struct parse *p, const char *dashes, const char *name)
 {
+	const char *here;
+
 	if (!p->verb)
 		return complain(CTL_USAGE, "%s%s is no option before the verb; options go behind it: jobctl VERB %s%s", dashes, name, dashes, name);
+	here = elsewhere_find(p->verb, name);
+	if (here)
+		return complain(CTL_USAGE, "%s has no option %s%s: %s", p->verb, dashes, name, here);
 	return complain(CTL_USAGE, "%s has no option %s%s; see jobctl %s --help", p->verb, dashes, name, p->verb);
 }
 
@@ -125,7 +131,7 @@ static int unknown(const struct parse *p, const char *typed, size_t len)
 	for (const struct opt *o = options_common; o->kind != OPT_NO_MORE; o++)
 		nearest_offer(&near, o->name);
 	meant = nearest_get(&near);
-	if (meant)
+	if (meant && !(p->verb && elsewhere_find(p->verb, name)))
 		rc = complain(CTL_USAGE, "%s has no option --%s; did you mean --%s?", p->verb ? p->verb : "jobctl", name, meant);
 	else
 		rc = no_option(p, "--", name);

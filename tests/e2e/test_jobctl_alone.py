@@ -42,6 +42,19 @@ class Alone(unittest.TestCase):
         self.assertEqual(2, done.returncode)
         self.assertIn("did you mean --follow?", done.stderr)
 
+    def test_options_of_other_tools_are_told_what_they_are_called_here(self):
+        with open(os.path.join(kit.SOURCE, "client", "elsewhere.c"), encoding="utf-8") as f:
+            rows = re.findall(r'^\t{ "(\w+)", " (.+) ", "(.+)" },$', f.read(), re.M)
+        self.assertIn(("map", "P max-procs", "here it is -j N"), rows)
+        for verb, names, here in rows:
+            usage = jobctl(verb, "--help").stdout
+            for name in names.split():
+                option = ("--" if name[1:] else "-") + name
+                done = jobctl(verb, option, "x")
+                self.assertEqual((2, "", "jobctl: %s has no option %s: %s\n" % (verb, option, here)), (done.returncode, done.stdout, done.stderr))
+            for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", here):
+                self.assertRegex(usage, r"(?m)^  .*(?<!\S)%s\b" % option, here)
+
     @staticmethod
     def pages(verb):
         """jobctl(1), and the page of the verb if it has one of its own."""
