@@ -6,7 +6,8 @@
  *   map.c         the struct: places, items by tag and by key, numbers of slots     map_client.c  the connection that has the map: what it is told
  *   map_items.c   items come, end, are delivered, are stopped                       map_read.c    their outputs, piece by piece
  *   map_open.c    a map begins, goes on, comes back after a restart                 map_input.c   standard inputs that are large
- *   map_launch.c  a place becomes a START                                           rpc_map.c     the methods
+ *   map_launch.c  a place becomes a START                                           map_ends.c    how ends are told
+ *   rpc_map.c     the methods
  *
  * An item of the client that is there:
  *
@@ -21,6 +22,7 @@
 #define MAP_H
 
 #include "engine.h"
+#include "map_ends.h"
 
 enum item_state { ITEM_ASKED, ITEM_PUT, ITEM_ENDED, ITEM_KNOWN };
 enum item_input { INPUT_NONE, INPUT_TOLD, INPUT_PLACED };      /* whether it has a file for its standard input, and under which name */
@@ -86,8 +88,7 @@ struct map {
 	bool drains;                    /* call_on_drain is set */
 	bool has_news;                  /* in engine->map_news */
 	uint32_t n_asking;              /* queries of ends under way */
-	json_t *ends;                   /* gathered in this turn */
-	size_t ends_bytes;
+	struct map_ends ends;           /* gathered in this turn */
 	struct item_list untold;        /* have ended: their record is read when the client has room */
 	LIST_HEAD(, reader) readers;
 	struct event *nobody;           /* after a start: nobody came back */

@@ -11,35 +11,32 @@
 #include <string.h>
 
 #include "log.h"
-#include "proto/base64.h"
 #include "rpc.h"
 
 #define REPLY_BYTES (256 * 1024)        /* of ends in one reply, roughly */
 #define ASKING_MAX 32
-#define SMALL 4096                      /* an output of so many bytes comes with its end */
 
 /* ---- replies ----------------------------------------------------------------------------------------------------------- */
 
-static void flush_ends(struct map *m);
+static void flush_ends(struct map *m)
+{
+	size_t len;
+	char *text;
+
+	if (!m->ends.text)
+		return;
+	text = map_ends_take(&m->ends, &len);
+	if (m->call)
+		call_continue_text(m->call, text, len);
+	else
+		free(text);
+}
 
 /* Ends that were gathered go first: pieces of an output are not told before an end that was there before. */
 void map_say(struct map *m, json_t *params)
 {
-	if (m->ends)
-		flush_ends(m);
+	flush_ends(m);
 	call_continue(m->call, params);
-}
-
-static void flush_ends(struct map *m)
-{
-	json_t *ends = m->ends;
-
-	m->ends = NULL;
-	m->ends_bytes = 0;
-	if (ends && m->call)
-		map_say(m, json_pack("{s:o}", "ended", ends));
-	else
-		json_decref(ends);
 }
 
 static void no_news(struct map *m)
@@ -59,65 +56,19 @@ void map_turn(struct engine *e)
 	}
 }
 
-static void gather(struct map *m, json_t *end, size_t bytes)
-{
-	if (!m->ends)
-		m->ends = json_array();
-	json_array_append_new(m->ends, end);
-	m->ends_bytes += bytes;
-	if (!m->has_news)
-		TAILQ_INSERT_TAIL(&m->run->e->map_news, m, news);
-	m->has_news = true;
-	if (m->ends_bytes > REPLY_BYTES)
-		flush_ends(m);
-	engine_turn(m->run->e);
-}
-
 /* ---- an end ------------------------------------------------------------------------------------------------------------- */
-
-static size_t add_output(json_t *o, const char *name, const char *data, int64_t bytes)
-{
-	char text[BASE64_SIZE(SMALL)];
-
-	if (!data || bytes <= 0 || bytes > SMALL)
-		return 0;
-	json_object_set_new(o, name, json_stringn_nocheck(text, base64_encode(data, (size_t)bytes, text)));
-	return (size_t)bytes * 4 / 3;
-}
-
-static double seconds(int64_t us)
-{
-	return (double)us / 1e6;
-}
-
-static json_t *end_json(const struct map_item *it, const struct store_attempt *at, enum job_reason why)
-{
-	int64_t ended = at->ended_at_us ? at->ended_at_us : it->ended_at_us, started = at->started_at_us ? at->started_at_us : ended;
-	json_t *o = json_pack("{s:I, s:s, s:I, s:f, s:f, s:I, s:I}", "tag", (json_int_t)it->tag, "reason", reason_name(why), "attempts",
-			      (json_int_t)(it->last - it->base), "started_at", seconds(started), "ended_at", seconds(ended), "out_bytes",
-			      (json_int_t)(at->out_bytes > 0 ? at->out_bytes : 0), "err_bytes", (json_int_t)(at->err_bytes > 0 ? at->err_bytes : 0));
-
-	if (why == WHY_EXIT)
-		json_object_set_new(o, "exit_code", json_integer(at->exit_code));
-	if (at->signal)
-		json_object_set_new(o, "signal", json_integer(at->signal));
-	if (at->message)
-		json_object_set_new(o, "message", json_lossy(at->message));
-	if (it->state == ITEM_KNOWN) {
-		json_object_set_new(o, "known", json_true());
-		json_object_set_new(o, "delivered", json_true());
-	}
-	return o;
-}
 
 static void tell_now(struct map_item *it, const struct store_attempt *at, enum job_reason why)
 {
-	json_t *o = end_json(it, at, why);
-	size_t bytes = 256;
+	struct map *m = it->map;
 
-	bytes += add_output(o, "out_b64", at->out, at->out_bytes);
-	bytes += add_output(o, "err_b64", at->err, at->err_bytes);
-	gather(it->map, o, bytes);
+	map_ends_add(&m->ends, it, at, why);
+	if (!m->has_news)
+		TAILQ_INSERT_TAIL(&m->run->e->map_news, m, news);
+	m->has_news = true;
+	if (m->ends.len > REPLY_BYTES)
+		flush_ends(m);
+	engine_turn(m->run->e);
 }
 
 void map_tell(struct map_item *it, const struct store_attempt *at, enum job_reason why)

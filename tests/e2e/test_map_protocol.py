@@ -97,6 +97,13 @@ class Course(MapCase):
         e = m.next_ended()
         self.assertEqual((e["reason"], e["message"].split(":")[0], e["attempts"]), ("spawn", "ENOENT", 1))
 
+    def test_a_message_is_text_whatever_is_in_it(self):
+        m = self.map("sh", cwd='/no/"such"\\folder\n\u00e9')
+        m.put(b"a", b"b")
+        for e in m.all_ended(2).values():
+            self.assertEqual((e["reason"], e["out_bytes"]), ("spawn", 0))
+            self.assertIn('"such"\\', e["message"])
+
     def test_items_that_no_exec_takes_fail_alone(self):
         m = self.map("printf", "%s", "{}", retry={"max": 5})
         m.put(b"x" * 200000, b"a\0b", b"ok")
