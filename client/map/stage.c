@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "map/endings.h"
 #include "map/loop.h"
 #include "map/remote.h"
 #include "status.h"
@@ -108,6 +109,7 @@ void stage_deliver(struct stage *s, struct task *t)
 {
 	struct jt_map_result r;
 
+	endings_tell(t);
 	if (!s->ordered && s->live == t)
 		s->live = NULL;
 	else if (!s->ordered)

@@ -482,6 +482,38 @@ class Stages(Map):
         self.assertEqual((5, 5, 5), tuple(rows[-1][k] for k in ("read", "finished", "delivered")))
 
 
+class Endings(Map):
+    """What a command cannot say itself of its end, jobctl says; what it can, and what the results tell, it does not."""
+
+    def said(self, *words, text):
+        done = self.run_map(*words, text=text)
+        self.assertEqual(1, done.returncode, done.stderr)
+        return done.stderr.decode().replace("jobctl: ", "").splitlines()
+
+    def test_of_each_kind(self):
+        self.assertEqual(["item 2 (two) was ended by signal 9 (Killed)"], self.said("--shell", "test $1 != two || kill -9 $$", text="one\ntwo\n"))
+        self.assertEqual(["item 1 (x) took longer than --timeout allows"], self.said("-t", "0.1", "--shell", "sleep 1000", text="x\n"))
+        self.assertEqual(["item 1 (a...) has a NUL, which no argument can hold; --stdin item takes it"], self.said("echo", text="a\0b\n"))
+        long = "\u00e9" * 100000
+        self.assertEqual(["item 1 (%s...) is too long for a command line; --stdin item takes it" % long[:20]], self.said("echo", text=long.encode()))
+
+    def test_a_batch_and_a_stage(self):
+        self.assertEqual(["item 1 (a...) was ended by signal 9 (Killed)"], self.said("-n2", "--shell", "kill -9 $$", text="a\nb\n"))
+        self.assertEqual(["stage 1, item 1 (a) was ended by signal 9 (Killed)"], self.said("--shell", "kill -9 $$", "--then", "cat", text="a\n"))
+
+    def test_an_item_cannot_move_the_cursor(self):
+        self.assertEqual(["item 1 (\\x1b[2J) was ended by signal 9 (Killed)"], self.said("--shell", "kill -9 $$", text="\x1b[2J\n"))
+
+    def test_nothing_where_it_is_told_already(self):
+        self.assertEqual(["why"], self.said("--shell", "echo why >&2; exit 3", text="a\n"))
+        self.assertEqual([], self.said("--stderr", "drop", "--shell", "kill -9 $$", text="a\n"))
+        self.assertEqual([], self.said("--out", "jsonl", "--shell", "kill -9 $$", text="a\n"))
+
+    def test_the_first_ones_alone(self):
+        said = self.said("--shell", "kill -9 $$", text=seq(50))
+        self.assertEqual((21, "and more items; --out jsonl tells of each"), (len(said), said[-1]))
+
+
 class Progress(Map):
     def write(self, name, text):
         with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:

@@ -119,6 +119,10 @@ class Ends(Through, cases.Ends, unittest.TestCase):
     pass
 
 
+class Endings(Through, cases.Endings, unittest.TestCase):
+    pass
+
+
 class Stages(Through, cases.Stages, unittest.TestCase):
     def test_jobd_is_killed_under_both_stages(self):
         release = self.fifo("release")

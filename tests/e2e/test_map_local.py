@@ -53,6 +53,10 @@ class Ends(Local, cases.Ends, unittest.TestCase):
     pass
 
 
+class Endings(Local, cases.Endings, unittest.TestCase):
+    pass
+
+
 class Stages(Local, cases.Stages, unittest.TestCase):
     pass
 
