@@ -164,7 +164,7 @@ static void drop(const struct active *a, bool err)
 
 	name_of(name, JOB_ID(a->run->id, a->idx), a->attempt, err);
 	if (a->is_empty[err] && is_private(a))
-		spare_give(&e->spares, name);
+		spare_give(&e->spares, a->run->id, name);
 	else
 		unlinkat(e->out_fd, name, 0);
 }
@@ -222,6 +222,7 @@ void output_remove(struct run *r, uint64_t id, uint32_t attempt)
 void output_drop(struct run *r)
 {
 	budget_forget(r);
+	spares_leave(&r->e->spares, r->id);
 	sweep_remove(r->e->sweep, r->id);
 }
 
@@ -236,6 +237,7 @@ static void remove_if_empty(struct engine *e, uint32_t run)
 
 void output_run_ended(struct run *r)
 {
+	spares_leave(&r->e->spares, r->id);
 	remove_if_empty(r->e, r->id);
 	budget_make_room(r->e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Spares: see spare.h. They are called OUT/.spare/0 .. n - 1, the one that was given last is taken first. */
+/* Spares: see spare.h. Those in the folder are called OUT/.spare/0 .. n - 1; the one that was given last is taken first. */
 #include "spare.h"
 
 #include <dirent.h>
@@ -58,6 +58,8 @@ void spares_drop(struct spares *s)
 	if (s->dir >= 0)
 		clear(s->dir);
 	s->n = 0;
+	while (s->n_kept)
+		unlinkat(s->out, s->kept[--s->n_kept].name, 0);
 }
 
 void spares_close(struct spares *s)
@@ -107,77 +109,108 @@ static bool lease(int fd)
 /* An open description is what a job shares with its processes: each gets one of its own, without traces of this. */
 static bool renew(struct spares *s, int fd)
 {
-	bool ok = lease(fd);
+	if (lease(fd))
+		return empty(fd) && fcntl(fd, F_SETFL, O_APPEND) == 0;
+	s->off = errno != EAGAIN;
+	if (s->off)
+		log_info("outputs: no leases: %s; no file is used again", strerror(errno));
+	return false;
+}
 
-	if (!ok) {
-		s->off = errno != EAGAIN;
-		if (s->off)
-			log_info("outputs: no leases: %s; no file is used again", strerror(errno));
-		return false;
-	}
-	ok = empty(fd) && fcntl(fd, F_SETFL, O_APPEND) == 0;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return ok;
+/* Who has come for it under its old name waits for the end of the lease, and has it open then. */
+static bool end_lease(int fd)
+{
+	bool alone = fcntl(fd, F_GETLEASE) == F_WRLCK;
+
+	return fcntl(fd, F_SETLEASE, F_UNLCK) == 0 && alone;
 }
 
 /* ---- give and take --------------------------------------------------------------------------------------------------------- */
 
-void spare_give(struct spares *s, const char *name)
+static void put_away(struct spares *s, const char *name)
 {
 	char spare[NAME_SIZE];
 
-	if (s->off || s->n == SPARES_MAX) {
-		unlinkat(s->out, name, 0);
-		return;
-	}
 	name_of(spare, s->n);
-	if (renameat(s->out, name, s->dir, spare) == 0)
+	if (s->n < SPARES_MAX && renameat(s->out, name, s->dir, spare) == 0)
 		s->n++;
 	else
 		unlinkat(s->out, name, 0);
 }
 
-/* O_NONBLOCK: who still has it open may have a lease himself, and would let us wait. */
-static int open_spare(struct spares *s, const char *spare)
+void spare_give(struct spares *s, uint32_t run, const char *name)
 {
-	int fd = openat(s->dir, spare, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct spare_kept *k = &s->kept[s->n_kept];
 
-	if (fd >= 0 && renew(s, fd))
+	if (s->off) {
+		unlinkat(s->out, name, 0);
+	} else if (s->n_kept == SPARES_KEPT) {
+		put_away(s, name);
+	} else {
+		k->run = run;
+		snprintf(k->name, sizeof(k->name), "%s", name);
+		s->n_kept++;
+	}
+}
+
+void spares_leave(struct spares *s, uint32_t run)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n_kept; i++) {
+		if (s->kept[i].run == run)
+			put_away(s, s->kept[i].name);
+		else
+			s->kept[n++] = s->kept[i];
+	}
+	s->n_kept = n;
+}
+
+/*
+ * The file dir/spare becomes `name`: its descriptor. -1 with errno, ENOENT: the folder of `name` is not there, and the spare still is. Else
+ * it was as good as none, and is removed. O_NONBLOCK: who still has it open may have a lease himself, and would let us wait.
+ */
+static int move(struct spares *s, int dir, const char *spare, const char *name)
+{
+	int fd = openat(dir, spare, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	bool good = fd >= 0 && renew(s, fd), moved = good && renameat(dir, spare, s->out, name) == 0;
+	int err = good && !moved ? errno : EAGAIN;
+
+	if (moved && end_lease(fd))
 		return fd;
+	if (err != ENOENT)
+		unlinkat(moved ? s->out : dir, moved ? name : spare, 0);
 	if (fd >= 0)
 		close(fd);
-	unlinkat(s->dir, spare, 0);
+	errno = err;
 	return -1;
 }
 
-/* As good as new, and no spare any more; -1: there is none. */
-static int take_last(struct spares *s, char spare[NAME_SIZE])
+static int take_kept(struct spares *s, const char *name)
 {
-	while (s->n && !s->off) {
-		int fd;
+	int fd = move(s, s->out, s->kept[s->n_kept - 1].name, name);
 
-		name_of(spare, --s->n);
-		fd = open_spare(s, spare);
-		if (fd >= 0)
-			return fd;
-	}
-	return -1;
+	s->n_kept -= fd >= 0 || errno != ENOENT;
+	return fd;
+}
+
+static int take_from_folder(struct spares *s, const char *name)
+{
+	char spare[NAME_SIZE];
+	int fd;
+
+	name_of(spare, s->n - 1);
+	fd = move(s, s->dir, spare, name);
+	s->n -= fd >= 0 || errno != ENOENT;
+	return fd;
 }
 
 int spare_take(struct spares *s, const char *name)
 {
-	char spare[NAME_SIZE];
-	int err, fd = take_last(s, spare);
+	int fd = -1;
 
-	if (fd < 0) {
-		errno = EAGAIN;
-		return -1;
-	}
-	if (renameat(s->dir, spare, s->out, name) == 0)
-		return fd;
-	err = errno;
-	s->n++;                 /* it is still there */
-	close(fd);
-	errno = err;
-	return -1;
+	errno = EAGAIN;
+	while (fd < 0 && errno != ENOENT && (s->n_kept || s->n) && !s->off)
+		fd = s->n_kept ? take_kept(s, name) : take_from_folder(s, name);
+	return fd;
 }

@@ -76,6 +76,54 @@ class Spares(Case):
         for fd in held:
             os.close(fd)
 
+    def begin_after_others(self):
+        """A run that is held up by a job of its own, and the empty files that are still called as those of jobs that have ended."""
+        jobs = {"a%d" % i: "true" for i in range(20)}
+        for _ in range(TRIES):
+            run = self.submit({**jobs, "m": "cat %s" % self.gate, **{"n%d" % i: "echo $JOBD_PATH" for i in range(20)}}, workers=1)
+            gate = os.open(self.gate, os.O_WRONLY)
+            self.call("Stats")                  # answered when all ends until now are on the disk
+            kept = [f for f in self.files(run) if not os.path.basename(f).startswith("20.")]
+            if kept:
+                return run, gate, kept
+            os.close(gate)
+            self.wait(run)
+        self.fail("no output file keeps its name until it is used again")
+
+    def check_after_others(self, run):
+        self.wait(run)
+        for i in range(20):
+            self.assertEqual((self.output(run, "a%d" % i), self.output(run, "n%d" % i)), (b"", b"n%d\n" % i))
+        self.assertFalse(os.path.exists(os.path.join(self.d.state, "out", run)))
+
+    def test_in_its_run_a_file_keeps_its_name_until_it_is_used_again(self):
+        run, gate, kept = self.begin_after_others()
+        self.assertEqual({os.path.getsize(f) for f in kept}, {0})
+        os.close(gate)
+        self.check_after_others(run)
+
+    def test_who_has_it_open_under_its_old_name_shares_nothing_with_a_later_job(self):
+        run, gate, kept = self.begin_after_others()
+        held = [os.open(f, os.O_RDWR | os.O_APPEND) for f in kept]
+        os.close(gate)
+        self.check_after_others(run)
+        self.assertEqual([os.read(fd, 1000) for fd in held], [b""] * len(held))
+        for fd in held:
+            os.write(fd, b"late")
+            os.close(fd)
+        self.check_next_job()
+
+    def test_after_a_kill_nothing_of_an_earlier_life_is_used_again(self):
+        run, gate, _ = self.begin_after_others()
+        self.d.kill()
+        os.close(gate)
+        self.d.start()
+        self.connect()
+        self.wait(run)
+        self.assertEqual([self.output(run, "n%d" % i) for i in range(20)], [b"n%d\n" % i for i in range(20)])
+        self.call("Remove", run=run)
+        self.check_next_job()
+
     def test_what_was_written_before_it_is_used_again_is_gone(self):
         path = self.make_spare()
         for name in self.spares():
