@@ -221,10 +221,23 @@ static int clear_group(const char *path)
 
 /* ---- the note with the path ---- */
 
+/* A note is a file: what else may stand there (a FIFO, say) is not waited for. */
+static int open_note(const char *note, int flags)
+{
+	int fd = open(note, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
 static int clear_noted(const char *note)
 {
 	char path[PATH_MAX];
-	int fd = open(note, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open_note(note, O_RDONLY);
 	ssize_t n = fd < 0 ? -1 : read(fd, path, sizeof(path) - 1);
 
 	if (n < 0 && errno != ENOENT) {
@@ -244,7 +257,7 @@ static int clear_noted(const char *note)
 static int write_note(const struct cage_root *root)
 {
 	size_t len = strlen(root->path);
-	int fd = open(root->note, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = open_note(root->note, O_WRONLY | O_CREAT | O_TRUNC);
 	ssize_t n;
 
 	if (fd < 0)

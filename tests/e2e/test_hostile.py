@@ -127,7 +127,7 @@ class Hostile(Case):
             with open("/dev/null", "rb") as null, self.raw() as sock:
                 sock.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null.fileno()] * 250))])
                 self.call("Stats")
-                self.assertLessEqual(self.descriptors(), files + 2)
+                self.assertLess(self.descriptors(), files + 8)          # and not 250
 
     def crowd(self, n_idle, n_slow):
         need = n_idle + n_slow + 200

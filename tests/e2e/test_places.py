@@ -83,6 +83,14 @@ class Planted(unittest.TestCase):
                     self.assertEqual(self.look(), self.before)
                     self.assertTrue(ready or self.state in said, said)
 
+    def test_a_runner_does_not_wait_for_what_is_no_note(self):
+        note = os.path.join(self.folder, "s.cgroup")
+        os.mkfifo(note)
+        words = [kit.RUNNER, "--socket", os.path.join(self.folder, "s"), "--state", self.folder]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=kit.PATIENCE)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(note, done.stderr)
+
     def test_a_state_folder_that_others_can_write_to_is_not_used(self):
         for mode in (0o777, 0o1777, 0o707):
             os.mkdir(self.state)
