@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What jobctl map costs, in its own process and through the daemon, beside xargs -P and GNU parallel: N trivial commands, the medians of wall and
-CPU time (through the daemon with the CPU time of jobd and its runner), and their ratios to xargs. Then callbacks of the library, and the ratio of items a
-second to what they have to do at least.
+CPU time (through the daemon with the CPU time of jobd and its runner), their ratios to xargs, and how many times as fast as GNU parallel they are. Then
+callbacks of the library, and the ratio of items a second to what they have to do at least.
 
     tests/bench/map.py [N] [ROUNDS] [FOLDER WITH THE PROGRAMS]
 """
@@ -83,12 +83,12 @@ def compare(slots, rounds, items, jobctl, daemon):
     taken = {name: [] for name in programs}
     for _ in range(rounds):                 # in turns: what else the machine does hits all of them
         for name, words in programs.items():
-            if name != "parallel -k" or not taken[name]:        # five times as slow, and it does not matter how much exactly
-                taken[name].append(measure(words, items, daemon))
+            taken[name].append(measure(words, items, daemon))
     median = {name: [statistics.median(v) for v in zip(*t)] for name, t in taken.items()}
+    parallel = median.get("parallel -k", [float("nan")])[0]
     for name, (wall, cpu) in median.items():
-        print("%-6d %-24s %9.2f %9.2f %7.2f %7.2f %9.2f" % (slots, name, wall, cpu, wall / median["xargs"][0], cpu / median["xargs"][1],
-                                                            1000 * cpu / items.count(b"\n")), flush=True)
+        print("%-6d %-24s %9.2f %9.2f %7.2f %7.2f %9.2f %10.2f" % (slots, name, wall, cpu, wall / median["xargs"][0], cpu / median["xargs"][1],
+                                                                   1000 * cpu / items.count(b"\n"), parallel / wall), flush=True)
 
 
 def callbacks(folder):
@@ -106,7 +106,7 @@ def main():
     jobctl, daemon = os.path.join(folder, "jobctl"), Daemon(folder)
     items = b"".join(b"%d\n" % i for i in range(count))
     print("load %s" % os.getloadavg()[0])
-    print("%-6s %-24s %9s %9s %7s %7s %9s" % ("slots", "program", "wall s", "cpu s", "wall/x", "cpu/x", "cpu ms/n"))
+    print("%-6s %-24s %9s %9s %7s %7s %9s %10s" % ("slots", "program", "wall s", "cpu s", "wall/x", "cpu/x", "cpu ms/n", "parallel/x"))
     for slots in (2, 4):
         compare(slots, rounds, items, jobctl, daemon)
     for name, words in (("--local", [jobctl, "map", "--local"]), ("through the daemon", [jobctl, "--socket", daemon.socket, "map"])):
