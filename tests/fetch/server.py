@@ -22,8 +22,10 @@ def noise(size, seed=1):
 
 
 class Request:
-    def __init__(self, server, sock, method, target, headers, number):
-        self.server, self.sock, self.method, self.target, self.headers, self.number = server, sock, method, target, headers, number
+    """number: of those for its path; nth: of those on its connection, from 1."""
+
+    def __init__(self, server, sock, method, target, headers, number, nth):
+        self.server, self.sock, self.method, self.target, self.headers, self.number, self.nth = server, sock, method, target, headers, number, nth
         self.path, _, self.query = target.partition("?")
         self.range = None                # (first, last or None)
         if self.headers.get("range", "").startswith("bytes="):
@@ -119,6 +121,20 @@ class Thing:
             self.part(request)
 
 
+def after_the_first(good, bad):
+    """The first request is answered by `good`, all others by `bad`, and not before the first answer has come: who asks again on its connection has it."""
+    come = threading.Event()
+
+    def answer(request):
+        if request.number == 1:
+            return good(request)
+        if request.nth > 1:
+            come.set()
+        come.wait()
+        return bad(request)
+    return answer
+
+
 class Server:
     def __init__(self, sndbuf=None):
         self.paths, self.requests, self.lock, self.over = {}, [], threading.Lock(), threading.Event()
@@ -166,7 +182,7 @@ class Server:
         return self.url(path)
 
     def serve(self, sock):
-        file = sock.makefile("rb")
+        file, nth = sock.makefile("rb"), 0
         while not self.over.is_set():
             line = file.readline(65536).decode("latin-1").split()
             if len(line) != 3:
@@ -177,8 +193,9 @@ class Server:
                 headers[name.strip().lower()] = value.strip()
             path = line[1].partition("?")[0]
             with self.lock:
-                number = self.counts[path] = self.counts.get(path, 0) + 1
-                request = Request(self, sock, line[0], line[1], headers, number)
+                number, nth = self.counts.get(path, 0) + 1, nth + 1
+                self.counts[path] = number
+                request = Request(self, sock, line[0], line[1], headers, number, nth)
                 self.requests.append(request)
             answer = self.paths.get(path)
             done = request.send(404, []) if answer is None else answer(request)

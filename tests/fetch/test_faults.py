@@ -9,7 +9,7 @@ import zlib
 
 import kit
 from kit import CHANGED, DEADLINE, HTTP, NET, OK, RANGE, SHORT, SUM
-from server import DROP, RESET, Thing, noise
+from server import DROP, RESET, Thing, after_the_first, noise
 
 SIZE = 1_000_003
 PARTS = ("--min-part", "64K", "-x", "4")
@@ -460,9 +460,9 @@ class Refused(kit.FetchTest):
                 self.assertEqual(1, len(self.server.requests))
 
     def test_a_status_in_the_middle(self):
-        self.bad(lambda r: r.send(404, []) if r.number > 2 else Thing(DATA)(r), HTTP, left=())
+        self.bad(after_the_first(Thing(DATA), lambda r: r.send(404, [])), HTTP, left=())
         self.server.forget()
-        self.bad(lambda r: r.send(405, []) if r.number > 2 else Thing(DATA)(r), HTTP, left=("out.part", "out.part.state"))
+        self.bad(after_the_first(Thing(DATA), lambda r: r.send(405, [])), HTTP, left=("out.part", "out.part.state"))
 
     def test_redirect_loop(self):
         self.bad(lambda r: r.send(302, [("Location", "/x")]), HTTP, left=())
@@ -495,9 +495,7 @@ class Refused(kit.FetchTest):
         self.bad(answer, NET, left=())
 
     def test_always_cut_at_the_same_place(self):
-        done = self.bad(lambda r: Thing(DATA).part(r) if r.number == 1 else r.send(206, Thing(DATA).headers() + [
-            ("Content-Range", "bytes %d-%d/%d" % (*Thing(DATA).bounds(r), SIZE)), ("Content-Length", Thing(DATA).bounds(r)[1] - r.range[0] + 1)],
-            b"", length=False, cut=0), SHORT, left=("out.part", "out.part.state"))
+        done = self.bad(after_the_first(Thing(DATA).part, lambda r: Thing(DATA).part(r, cut=0)), SHORT, left=("out.part", "out.part.state"))
         self.assertEqual(65536, done.end["bytes"])
         self.assertEqual(SIZE, done.end["expected"])
         self.assertEqual(65536, done.end["parts"][0]["bytes"])

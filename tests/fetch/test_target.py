@@ -14,7 +14,7 @@ import threading
 
 import kit
 from kit import CHANGED, IO, LOCKED, NET, OK, SHORT, SUM, USAGE
-from server import Thing, noise
+from server import Thing, after_the_first, noise
 
 SIZE = 1_000_003
 PARTS = ("--min-part", "64K", "-x", "4")
@@ -419,7 +419,7 @@ class InPlace(kit.FetchTest):
             self.assertTrue(self.read() == self.before)
 
     def test_a_failure_leaves_what_is_outside(self):
-        self.server.add("/x", lambda r: Thing(DATA).part(r) if r.number == 1 else Thing(DATA).part(r, cut=0))
+        self.server.add("/x", after_the_first(Thing(DATA).part, lambda r: Thing(DATA).part(r, cut=0)))
         self.assertEqual(SHORT, self.into("--tries", "2").status)
         now = self.read()
         self.assertTrue(now[:500_000] == self.before[:500_000] and now[500_000 + 699_001:] == self.before[500_000 + 699_001:])
