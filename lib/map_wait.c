@@ -160,7 +160,11 @@ static int sleep_until(struct jti_party *p, int64_t until_ns)
 	return until_ns == JT_NEVER ? sem_wait(&p->wake) : sem_clockwait(&p->wake, CLOCK_MONOTONIC, &t);
 }
 
-/* Sleepers who were woken are counted as coming already. A signal handler wakes without counting, time and signals without the semaphore. */
+/*
+ * Sleepers who were woken are counted as coming already. A signal handler wakes without counting, time and signals without the semaphore. Whose
+ * time is over when he was just chosen takes what is posted for him, and waits for it if need be: who chose him posts it as soon as he has given
+ * up the lock. Left there it would wake another one, who was not chosen, and the count of those that come would be wrong for ever.
+ */
 static void arrive(struct jti_party *p, bool by_semaphore)
 {
 	if (by_semaphore ? p->n_coming == 0 : p->n_asleep > 0) {
@@ -168,8 +172,8 @@ static void arrive(struct jti_party *p, bool by_semaphore)
 		return;
 	}
 	p->n_coming--;
-	if (!by_semaphore)
-		sem_trywait(&p->wake);  /* both at once: what is left there would only wake somebody for nothing */
+	while (!by_semaphore && sem_wait(&p->wake) < 0)
+		;
 }
 
 void jti_wait(struct jt_map *m, struct jti_party *p, struct jti_patience *patience, int64_t until_ns)

@@ -142,12 +142,23 @@ START_TEST(what_has_queued_up_shares_one_commit)
 }
 END_TEST
 
-static int64_t now_us(void)
+static int64_t us_of(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int64_t now_us(void)
+{
+	return us_of(CLOCK_MONOTONIC);
+}
+
+/* So long nothing was computed, from some time on: a build that is slow does not look as if it lingered. */
+static int64_t idle_us(void)
+{
+	return now_us() - us_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 START_TEST(an_operation_nobody_waits_for_lingers)
@@ -166,11 +177,11 @@ START_TEST(an_urgent_one_does_not)
 	int64_t least = INT64_MAX;
 
 	for (uint64_t i = 1; i <= 200 && least >= 5000; i++) {
-		int64_t before = now_us();
+		int64_t idle = idle_us();
 
 		kit_run(event_op(i));
-		if (now_us() - before < least)
-			least = now_us() - before;
+		idle = idle_us() - idle;
+		least = idle < least ? idle : least;
 	}
 	ck_assert_int_lt(least, 5000);
 	ck_assert_uint_ge(stats().waits, 1);
@@ -182,13 +193,13 @@ START_TEST(enough_of_them_do_not_linger_either)
 	int64_t least = INT64_MAX;
 
 	for (uint64_t i = 0; i < 200 && least >= 5000; i++) {
-		int64_t before = now_us();
+		int64_t idle = idle_us();
 
 		for (uint64_t k = 1; k <= 256; k++)
 			kit_post(event_op(i * 256 + k));
 		kit_wait_all();
-		if (now_us() - before < least)
-			least = now_us() - before;
+		idle = idle_us() - idle;
+		least = idle < least ? idle : least;
 	}
 	ck_assert_int_lt(least, 5000);
 	ck_assert_uint_eq(stats().waits, 0);
