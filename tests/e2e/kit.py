@@ -30,6 +30,11 @@ def size(name, ci, soak):
     return int(os.environ.get(name) or (soak if SOAK else max(1, ci // 10) if SANITIZED else ci))
 
 
+def temporary_folder():
+    """For a context. A runner may still write into it while it is removed, since it goes after its jobd: the driver removes what is left then."""
+    return tempfile.TemporaryDirectory(prefix="jobd-", ignore_cleanup_errors=True)
+
+
 class Daemon:
     """folder: where state and socket are (kept when given, else made and removed). config: the text of its jobd.conf."""
 

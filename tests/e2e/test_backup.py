@@ -11,7 +11,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import unittest
 import unittest.mock
@@ -68,7 +67,7 @@ class Load(threading.Thread):
 
 class Backup(Case):
     def folder(self):
-        return self.enterContext(tempfile.TemporaryDirectory(prefix="jobd-"))
+        return self.enterContext(kit.temporary_folder())
 
     def backups(self):
         return sorted(glob.glob(os.path.join(self.d.state, "backups", "backup-*.db")))

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import kit
@@ -80,7 +79,7 @@ class Alone(unittest.TestCase):
         self.assertEqual(done.stdout, jobctl("--version").stdout)
 
     def test_config_check(self):
-        with tempfile.TemporaryDirectory(prefix="jobctl-") as folder:
+        with kit.temporary_folder() as folder:
             path = os.path.join(folder, "jobd.conf")
             with open(path, "w", encoding="utf-8") as f:
                 f.write("slots = 3\noutput_max = 1M\n")

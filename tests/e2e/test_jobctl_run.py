@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import unittest
 
 import kit
@@ -88,7 +87,7 @@ class Run(unittest.TestCase):
 
 class Start(unittest.TestCase):
     def setUp(self):
-        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="jobctl-"))
+        folder = self.enterContext(kit.temporary_folder())
         for name in ("run", "state", "config"):
             os.mkdir(os.path.join(folder, name), 0o700)
         self.env = dict(os.environ, XDG_RUNTIME_DIR=os.path.join(folder, "run"), XDG_STATE_HOME=os.path.join(folder, "state"),

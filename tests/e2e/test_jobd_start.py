@@ -6,7 +6,6 @@ import ctypes
 import os
 import sqlite3
 import subprocess
-import tempfile
 import unittest
 
 import kit
@@ -29,7 +28,7 @@ def copy_of_descriptor(pid, path):
 
 class Start(unittest.TestCase):
     def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="jobd-"))
+        self.folder = self.enterContext(kit.temporary_folder())
         os.mkdir(self.place("first"))
 
     def place(self, name):

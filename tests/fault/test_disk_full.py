@@ -5,7 +5,6 @@ there is room, without a restart. On small file systems in a mount namespace of 
 import os
 import select
 import sys
-import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,7 +19,7 @@ import varlink
 
 class DiskFull(unittest.TestCase):
     def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="jobd-"))
+        self.folder = self.enterContext(kit.temporary_folder())
         self.told = told.Told(self.folder)
         self.addCleanup(self.told.close)
         self.pup = puppets.Puppets(self.folder)

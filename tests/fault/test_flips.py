@@ -13,7 +13,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,7 +36,7 @@ def write(path, content):
 
 class Flips(unittest.TestCase):
     def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="jobd-"))
+        self.folder = self.enterContext(kit.temporary_folder())
         self.state = os.path.join(self.folder, "state")
         self.names = [os.path.join(self.state, name) for name in ("jobd.db", "jobd.db-wal")]
         self.rng = random.Random(SEED)

@@ -12,7 +12,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
@@ -93,7 +92,7 @@ def inside(seed, jobs):
     with open("/proc/sys/kernel/pid_max", "w", encoding="ascii") as f:
         f.write(str(PID_MAX))
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="jobd-") as folder:
+    with kit.temporary_folder() as folder:
         seen = among_bystanders(rng, jobs // 2, {})
         seen += among_bystanders(rng, jobs - jobs // 2, {"JOBD_RUNNER": runner_without_control_groups(folder)})
     assert seen > jobs, "only %d bystanders" % seen

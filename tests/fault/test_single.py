@@ -10,7 +10,6 @@ import resource
 import select
 import subprocess
 import sys
-import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,7 +22,7 @@ CROWD = 1000 if kit.SOAK else 100
 
 class Single(unittest.TestCase):
     def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="jobd-"))
+        self.folder = self.enterContext(kit.temporary_folder())
         self.env = dict(os.environ, JOBD_RUNNER="none")
         with open(self.place("conf"), "w", encoding="ascii") as f:
             f.write("log_level = error\n")
