@@ -219,17 +219,30 @@ bool sweep_one(struct sweep *s, pid_t pid, const struct sweep_job *job)
 	return !reaped(pid) && job && belongs(s, pid, job) && killed(pid);
 }
 
-size_t sweep_step(struct sweep *s, const struct sweep_job *job)
+/* *ret_died: one of the list has died since it was read, and its children, who became orphans then, may not be in it. */
+static size_t look_once(struct sweep *s, const struct sweep_job *job, bool *ret_died)
 {
 	size_t n, left = 0;
-	pid_t *list;
+	pid_t *list = sweep_list(s, &n);
 
-	if (!s->on)
-		return 0;
-	list = sweep_list(s, &n);
-	for (size_t i = 0; i < n; i++)
-		left += sweep_one(s, list[i], job);
+	*ret_died = false;
+	for (size_t i = 0; i < n; i++) {
+		if (reaped(list[i]))
+			*ret_died = true;
+		else
+			left += sweep_one(s, list[i], job);
+	}
 	free(list);
+	return left;
+}
+
+size_t sweep_step(struct sweep *s, const struct sweep_job *job)
+{
+	size_t left = 0;
+	bool died = s->on;
+
+	while (died && !left)
+		left = look_once(s, job, &died);
 	return left;
 }
 
