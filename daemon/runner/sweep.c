@@ -302,10 +302,15 @@ static size_t kill_ours(struct sweep *s)
 int sweep_clear(uint64_t socket)
 {
 	struct sweep s = {.socket = socket};
-	size_t n, all = 0;
+	size_t all = 0;
 
-	for (n = kill_ours(&s); n; n = kill_ours(&s))   /* what they forked meanwhile */
+	/* Until two looks in a row find none: they fork meanwhile, and one in the middle of exec has no environment to be known by. */
+	for (int in_vain = 0; in_vain < 2;) {
+		size_t n = kill_ours(&s);
+
 		all += n;
+		in_vain = n ? 0 : in_vain + 1;
+	}
 	free(s.text);
 	if (all)
 		log_info("killed %zu processes that jobs of an earlier runner had left", all);
