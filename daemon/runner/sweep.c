@@ -230,7 +230,7 @@ static size_t look_once(struct sweep *s, const struct sweep_job *job, bool *ret_
 		if (reaped(list[i]))
 			*ret_died = true;
 		else
-			left += sweep_one(s, list[i], job);
+			left += job && belongs(s, list[i], job) && killed(list[i]);
 	}
 	free(list);
 	return left;
