@@ -21,8 +21,10 @@
 #include "log.h"
 
 #define PF_EXITING 0x4          /* of the flags in /proc/PID/stat, see include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
 #define PATIENCE_MS 5000        /* between two lines in the log about what does not die */
-#define EXEC_PATIENCE 1000      /* looks at one that seems to be in the middle of exec: of others' processes it cannot be told */
+#define EXEC_PATIENCE 1000      /* looks at one that seems to be in the middle of exec */
+#define HIDDEN 1                /* a start of code in /proc/PID/stat that is not ours to see, as all other addresses there */
 #define FIRST_TEXT 4096
 #define TEXT_MAX (8u << 20)     /* of an environment: more than the kernel lets a program have */
 
@@ -140,39 +142,59 @@ static unsigned long stat_field(const struct sweep *s, int n)
 	return p ? strtoul(p, NULL, 10) : 0;
 }
 
-enum { STAT_FLAGS = 9, STAT_THREADS = 20, STAT_ENV_END = 51 };
+enum { STAT_FLAGS = 9, STAT_THREADS = 20, STAT_START_CODE = 26, STAT_ENV_START = 50, STAT_ENV_END = 51 };
 enum limbo { NO_LIMBO, LEAVING, CHANGING };
 
 /*
- * What a process that has no environment is about. LEAVING: its memory has gone; it will be a zombie in a moment, and only then do its children
- * become orphans. CHANGING: it is in the middle of exec.
+ * Why a process has shown no environment. LEAVING: its memory has gone; it will be a zombie in a moment, and only then do its children become
+ * orphans. CHANGING: it was in the middle of exec, and may have one now. Neither: it has none, hides it from us, or is a part of the kernel.
  */
 static enum limbo limbo_of(struct sweep *s, pid_t pid)
 {
+	unsigned long flags, end;
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (!read_file(s, path) || stat_field(s, STAT_THREADS) > 1)
+	if (!read_file(s, path))
 		return NO_LIMBO;
-	if (stat_field(s, STAT_FLAGS) & PF_EXITING)
+	flags = stat_field(s, STAT_FLAGS);
+	end = stat_field(s, STAT_ENV_END);
+	if (flags & PF_EXITING && stat_field(s, STAT_THREADS) <= 1)
 		return LEAVING;
-	return stat_field(s, STAT_ENV_END) ? NO_LIMBO : CHANGING;
+	if (flags & PF_KTHREAD || stat_field(s, STAT_START_CODE) == HIDDEN)
+		return NO_LIMBO;
+	return end && end == stat_field(s, STAT_ENV_START) ? NO_LIMBO : CHANGING;
+}
+
+/* The environment, of one in the middle of exec the new one; *ret_limbo says why there is none. */
+static size_t read_settled_environment(struct sweep *s, pid_t pid, enum limbo *ret_limbo)
+{
+	size_t len;
+
+	for (int patience = EXEC_PATIENCE;; patience--) {
+		*ret_limbo = NO_LIMBO;
+		len = read_environment(s, pid);
+		if (len)
+			return len;
+		*ret_limbo = limbo_of(s, pid);
+		if (*ret_limbo != CHANGING || !patience)
+			return 0;
+		sched_yield();
+	}
 }
 
 /* Its session counts only if it has no token: the number of a job that is over may be another one's by now. */
 static bool belongs(struct sweep *s, pid_t pid, const struct sweep_job *job)
 {
 	char ours[SWEEP_TOKEN_MAX];
-	enum limbo limbo = NO_LIMBO;
-	int patience = EXEC_PATIENCE;
+	enum limbo limbo;
 	const char *token;
 	size_t len;
 
 	if (job->alone)
 		return true;
-	while ((len = read_environment(s, pid)) == 0 && (limbo = limbo_of(s, pid)) == CHANGING && patience-- > 0)
-		sched_yield();
-	if (!len && limbo == LEAVING)
+	len = read_settled_environment(s, pid, &limbo);
+	if (limbo == LEAVING)
 		return true;            /* to be waited for, whosever it is */
 	token = len ? find_token(s, len) : NULL;
 	if (!token)
@@ -265,6 +287,7 @@ static void wait_until_gone(int pidfd, pid_t pid)
 static bool kill_if_ours(struct sweep *s, pid_t pid)
 {
 	int pidfd = pidfd_open(pid, 0);
+	enum limbo limbo;
 	bool ours;
 	size_t len;
 
@@ -272,7 +295,7 @@ static bool kill_if_ours(struct sweep *s, pid_t pid)
 		looked_in_vain(s);
 		return false;
 	}
-	len = read_environment(s, pid);
+	len = read_settled_environment(s, pid, &limbo);
 	ours = len && find_token(s, len) && send_signal(pidfd, SIGKILL);
 	if (ours)
 		wait_until_gone(pidfd, pid);
@@ -304,7 +327,7 @@ int sweep_clear(uint64_t socket)
 	struct sweep s = {.socket = socket};
 	size_t all = 0;
 
-	/* Until two looks in a row find none: they fork meanwhile, and one in the middle of exec has no environment to be known by. */
+	/* They fork meanwhile; and one that forks and exits may leave its child behind the look, where the numbers of processes have begun anew. */
 	for (int in_vain = 0; in_vain < 2;) {
 		size_t n = kill_ours(&s);
 

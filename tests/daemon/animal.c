@@ -336,6 +336,20 @@ static void siblings(void)
 	}
 }
 
+/* In the middle of exec most of the time: whoever looks at it mostly sees no environment. */
+static _Noreturn void exec_again(void)
+{
+	execl("/proc/self/exe", "animal", "execs-on", (char *)NULL);
+	_exit(1);
+}
+
+static void execs(void)
+{
+	leave();
+	up();
+	exec_again();
+}
+
 static const struct {
 	const char *name;
 	void (*shape)(void);
@@ -344,7 +358,7 @@ static const struct {
 	{ "traced", traced }, { "leaderless", leaderless }, { "reaper", reaper }, { "reforker", reforker }, { "stopped-group", stopped_group },
 	{ "bomb", bomb }, { "deaf", deaf }, { "zombies", zombies }, { "bare", bare }, { "bare-below", bare_below }, { "renamed", renamed },
 	{ "idle", idle }, { "pid-namespace", pid_namespace }, { "writer", writer }, { "spawner", spawner }, { "nameless", nameless },
-	{ "output", output }, { "sibling", sibling }, { "siblings", siblings },
+	{ "output", output }, { "sibling", sibling }, { "siblings", siblings }, { "execs", execs }, { "execs-on", exec_again },
 };
 
 int main(int argc, char **argv)

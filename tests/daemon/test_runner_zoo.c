@@ -36,7 +36,7 @@ static const char *const zoo[] = {
 	"$ANIMAL daemon", "$ANIMAL chain", "$ANIMAL vforked", "$ANIMAL own-group", "$ANIMAL others-group", "$ANIMAL traced", "$ANIMAL leaderless",
 	"$ANIMAL reaper", "$ANIMAL reforker", "$ANIMAL stopped-group", "$ANIMAL bomb", "$ANIMAL deaf", "$ANIMAL zombies", "$ANIMAL bare",
 	"$ANIMAL bare-below", "$ANIMAL renamed", "$ANIMAL idle", "$ANIMAL pid-namespace", "$ANIMAL writer", "$ANIMAL spawner", "$ANIMAL nameless",
-	"$ANIMAL output", "exec $ANIMAL sibling", "exec $ANIMAL siblings",
+	"$ANIMAL output", "exec $ANIMAL sibling", "exec $ANIMAL siblings", "$ANIMAL execs",
 };
 #define N_ANIMALS (sizeof(zoo) / sizeof(*zoo))
 
