@@ -10,7 +10,7 @@
  *   store:        [ BEGIN exec exec exec COMMIT ]^
  *
  * When it commits: at once if an operation of the batch is urgent (a client or a free slot waits for it), else when 5 ms have passed
- * since the first or 256 operations are together. A batch that takes longer than 20 ms to execute is cut, so that those behind it
+ * since the first (10 ms where they come densely: 16 and more in the last batch) or 256 operations are together. A batch that takes longer than 20 ms to execute is cut, so that those behind it
  * wait no longer than that. Queries are operations too: they see everything posted before them, and are always urgent.
  *
  * Errors. A commit that fails for want of space is rolled back; the ballast is released (store_space.c), and it is executed again: at once,

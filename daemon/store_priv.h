@@ -27,6 +27,7 @@ struct store {
 	sqlite3_stmt *stmts[SQL_N];
 	char *path;                     /* of the database */
 	struct store_queue queue;
+	size_t last_n;                  /* operations in the last batch */
 	bool stopping;
 	bool drops;                     /* rows of dropped runs are left to be deleted */
 	struct store_copy *backup;      /* one is being made ... */

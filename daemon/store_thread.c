@@ -19,6 +19,8 @@
 #include "store_priv.h"
 
 #define LINGER_NS 5000000LL             /* nobody waits: so long after the first ... */
+#define DENSE_OPS 16                    /* ... or, as the last batch held so many, ... */
+#define DENSE_LINGER_NS 10000000LL      /* ... so long, since many will share what is saved ... */
 #define LINGER_OPS 256                  /* ... or so many together */
 #define BATCH_NS 20000000LL             /* a batch is cut here, so that those behind it are not kept waiting */
 #define RETRY_NS 250000000LL            /* no space: try again after */
@@ -151,6 +153,7 @@ static void deliver_batch(struct store *st, size_t n)
 	for (i = 0; i < n; i++)
 		deliver(st, queue_unlink(&st->queue, &st->queue.head));
 	st->queue.since_ns = 0;         /* what is left has waited enough */
+	st->last_n = n;
 }
 
 static int run_batch(struct store *st, size_t *ret_n)
@@ -286,6 +289,11 @@ static void delete_slice(struct store *st)
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
 
+static int64_t linger_until_ns(const struct store *st)
+{
+	return st->queue.since_ns + (st->last_n >= DENSE_OPS ? DENSE_LINGER_NS : LINGER_NS);
+}
+
 static bool is_due(const struct store *st, int64_t now)
 {
 	const struct store_queue *q = &st->queue;
@@ -294,7 +302,7 @@ static bool is_due(const struct store *st, int64_t now)
 		return false;
 	if (st->retry_at_ns)
 		return now >= st->retry_at_ns || st->stopping;
-	return q->n_urgent || q->n >= LINGER_OPS || now - q->since_ns >= LINGER_NS || st->stopping;
+	return q->n_urgent || q->n >= LINGER_OPS || now >= linger_until_ns(st) || st->stopping;
 }
 
 static int ms_until(int64_t at_ns, int64_t now)
@@ -312,7 +320,7 @@ static int wait_ms(const struct store *st)
 	if (st->retry_at_ns)
 		return ms_until(st->retry_at_ns, now);
 	if (st->queue.head)
-		return ms_until(st->queue.since_ns + LINGER_NS, now);
+		return ms_until(linger_until_ns(st), now);
 	if (st->drops || st->backup)
 		return 0;
 	if (atomic_load(&st->full))

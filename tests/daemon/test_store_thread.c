@@ -161,6 +161,22 @@ static int64_t idle_us(void)
 	return now_us() - us_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+/* Of up to 200 that are posted one by one, from this number on; until one was idle for less than 10 ms. */
+static int64_t least_idle_of_one(uint64_t seq)
+{
+	int64_t least = INT64_MAX;
+
+	for (uint64_t i = 0; i < 200 && least >= 10000; i++) {
+		int64_t idle = idle_us();
+
+		kit_post(event_op(seq + i));
+		kit_wait_all();
+		idle = idle_us() - idle;
+		least = idle < least ? idle : least;
+	}
+	return least;
+}
+
 START_TEST(an_operation_nobody_waits_for_lingers)
 {
 	int64_t before = now_us();
@@ -169,6 +185,22 @@ START_TEST(an_operation_nobody_waits_for_lingers)
 	kit_wait_all();
 	ck_assert_int_ge(now_us() - before, 5000);
 	ck_assert_uint_eq(stats().waits, 0);
+}
+END_TEST
+
+/* Many would share the commit that is saved; after a batch of few nobody would. */
+START_TEST(it_lingers_longer_where_they_come_densely)
+{
+	int64_t before;
+
+	for (uint64_t i = 1; i <= 32; i++)
+		kit_post(event_op(i));
+	kit_wait_all();
+	before = now_us();
+	kit_post(event_op(33));
+	kit_wait_all();
+	ck_assert_int_ge(now_us() - before, 10000);
+	ck_assert_int_lt(least_idle_of_one(34), 10000);
 }
 END_TEST
 
@@ -261,6 +293,7 @@ static TCase *all(void)
 	tcase_add_test(tc, a_query_sees_what_was_posted_before_it_and_not_what_came_later);
 	tcase_add_test(tc, what_has_queued_up_shares_one_commit);
 	tcase_add_test(tc, an_operation_nobody_waits_for_lingers);
+	tcase_add_test(tc, it_lingers_longer_where_they_come_densely);
 	tcase_add_test(tc, an_urgent_one_does_not);
 	tcase_add_test(tc, enough_of_them_do_not_linger_either);
 	tcase_add_test(tc, a_stop_commits_everything_and_calls_every_done);
