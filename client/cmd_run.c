@@ -16,6 +16,7 @@
 #include "conn.h"
 #include "evidence.h"
 #include "exit_code.h"
+#include "hold_up.h"
 #include "interrupt.h"
 #include "log_pump.h"
 #include "render.h"
@@ -45,6 +46,7 @@ struct attend {
 	int signals;
 	int64_t attempts;               /* begun so far */
 	bool run_ended, interrupted;
+	struct hold_up hold_up;
 };
 
 /* Over a connection of its own: those at hand are in the middle of calls. */
@@ -115,6 +117,14 @@ static bool add_fd(struct pollfd *p, struct vl_conn *conn)
 	return conn && vl_pending(conn);
 }
 
+/* Milliseconds that there may be nothing to hear; -1: any number. */
+static int patience_ms(const struct attend *at, bool pending)
+{
+	if (pending)
+		return 0;
+	return at->attempts || at->run_ended ? -1 : hold_up_wait_ms(&at->hold_up);
+}
+
 static int attend_once(struct attend *at)
 {
 	struct vl_conn *conns[3] = {
@@ -126,8 +136,10 @@ static int attend_once(struct attend *at)
 
 	for (int i = 0; i < 3; i++)
 		pending |= add_fd(&p[i], conns[i]);
-	if (poll(p, 4, pending ? 0 : -1) < 0 && errno != EINTR)
+	if (poll(p, 4, patience_ms(at, pending)) < 0 && errno != EINTR)
 		return complain(CTL_NO_DAEMON, "cannot wait for the job: %s", strerror(errno));
+	if (!at->attempts && !at->run_ended && !at->interrupted)
+		hold_up_look(&at->hold_up);
 	if (p[3].revents && interrupt_take(at->signals))
 		rc = interrupt(at);
 	if (rc == 0 && conns[0] && (p[0].revents || vl_pending(conns[0])))
@@ -186,17 +198,19 @@ static int finish(const struct attend *at)
 	return rc;
 }
 
-static int attend(const struct options *o, struct vl_conn *conn, const char *run, const char *path, int signals)
+static int attend(const struct options *o, struct vl_conn *conn, const char *socket, const char *run, const char *path, int signals)
 {
 	struct attend at = { .o = o, .run = run, .path = path, .watch = conn, .signals = signals };
 	int rc = begin(&at);
 
+	hold_up_begin(&at.hold_up, socket, run, path);
 	while (rc == 0 && !has_ended(&at))
 		rc = attend_once(&at);
 	if (rc == 0)
 		rc = finish(&at);
 	vl_close(at.logs[0].conn);
 	vl_close(at.logs[1].conn);
+	hold_up_done(&at.hold_up);
 	return rc;
 }
 
@@ -204,20 +218,21 @@ int cmd_run(const struct options *o)
 {
 	int signals = o->detach ? -1 : interrupt_fd(), rc;      /* before the submission: a signal then is a cancel, too */
 	struct vl_conn *conn = NULL;
-	char *name, number[24];
+	char *name, number[24], *socket = NULL;
 	int64_t run = 0;
 
 	if (!o->shell && !o->n_args)
 		return complain(CTL_USAGE, "run needs a command: jobctl run -- ARGV..., or jobctl run -c 'COMMAND'");
 	name = o->name ? xstrdup(o->name) : run_job_name(o);
-	rc = conn_open(o, CONN_MAY_START, &conn);
+	rc = conn_open_at(o, CONN_MAY_START, &conn, &socket);
 	if (rc == 0)
 		rc = submit(o, conn, name, &run);
 	snprintf(number, sizeof(number), "%" PRId64, run);
 	if (rc == 0 && o->detach)
 		puts(number);
 	else if (rc == 0)
-		rc = attend(o, conn, number, name, signals);
+		rc = attend(o, conn, socket, number, name, signals);
+	free(socket);
 	free(name);
 	vl_close(conn);
 	if (signals >= 0)

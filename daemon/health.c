@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "health.h"
 #include "log.h"
+#include "map.h"
 #include "notify.h"
 #include "rpc.h"
 
@@ -112,6 +113,7 @@ void health_begin(struct engine *e, enum trouble what, const char *fmt, ...)
 		log_warn("degraded: %s", s->text);
 	else
 		log_error("degraded: %s", s->text);
+	map_tell_trouble(e, s->text);
 	tell_systemd(e);
 	look_soon(e);
 }
@@ -249,12 +251,14 @@ static void look_at_store(struct engine *e, int64_t now)
 
 static void look_at_runner(struct engine *e, int64_t now)
 {
+	const char *why = runner_link_why(e->link);
 	int64_t silent_ns;
 
 	runner_link_ping(e->link, now);
 	silent_ns = runner_link_silent_ns(e->link, now);
 	if (silent_ns > e->health->patience_ns)
-		health_begin(e, TROUBLE_RUNNER, "jobd-runner does not answer; nothing is started until it does, what runs goes on");
+		health_begin(e, TROUBLE_RUNNER, "jobd-runner does not answer%s%s; nothing is started until it does, what runs goes on",
+			     *why ? ": " : "", why);
 	else if (silent_ns == 0)
 		health_end(e, TROUBLE_RUNNER);
 }

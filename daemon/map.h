@@ -173,6 +173,7 @@ void map_mistake(struct map *m, const struct req_error *err);   /* the client's:
 void map_tell(struct map_item *it, const struct store_attempt *at, enum job_reason why);
 void map_tell_later(struct map_item *it);
 void map_untell(struct map_item *it);
+void map_tell_trouble(struct engine *e, const char *text);      /* to the clients of all maps */
 void map_pump(struct map *m);                           /* goes on with what waits for room */
 void map_wait_for_room(struct map *m);
 void map_say(struct map *m, json_t *params);            /* a reply that goes on; takes params */

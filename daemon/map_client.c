@@ -154,6 +154,19 @@ static void read_record(struct map_item *it)
 	engine_post(m->run->e, op);
 }
 
+/* ---- trouble ---------------------------------------------------------------------------------------------------------------- */
+
+/* Who reads nothing is told nothing: it waits for itself. */
+void map_tell_trouble(struct engine *e, const char *text)
+{
+	for (uint32_t i = 0; i < e->n_runs_cap; i++) {
+		struct map *m = e->runs[i] ? e->runs[i]->map : NULL;
+
+		if (m && m->call && m->greeted && !call_is_full(m->call))
+			map_say(m, json_pack("{s:o}", "trouble", json_lossy(text)));
+	}
+}
+
 /* ---- room ------------------------------------------------------------------------------------------------------------------- */
 
 static void drained(void *arg, struct call *call)
@@ -294,12 +307,13 @@ static void greet(struct store_op *op)
 {
 	struct run *r = engine_run(op->ctx, op->run.run);
 	struct map *m = r ? r->map : NULL;
+	const char *trouble = health_text(op->ctx);
 
 	if (!m || !m->call || op->since != m->n_clients)
 		return;
 	m->greeted = true;
-	map_say(m, json_pack("{s:I, s:b, s:b, s:I, s:o}", "run", (json_int_t)r->id, "resumed", m->resumed, "same_command", op->limit, "next_tag",
-			     (json_int_t)m->next_tag, "in_hand", tags_in_hand(m)));
+	map_say(m, json_pack("{s:I, s:b, s:b, s:I, s:o, s:o*}", "run", (json_int_t)r->id, "resumed", m->resumed, "same_command", op->limit, "next_tag",
+			     (json_int_t)m->next_tag, "in_hand", tags_in_hand(m), "trouble", trouble ? json_lossy(trouble) : NULL));
 	map_pump(m);
 }
 

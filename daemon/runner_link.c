@@ -45,6 +45,7 @@ struct runner_link {
 	uint64_t generation;
 	bool pong_due;
 	int64_t silent_since_ns;        /* 0: it has answered */
+	char why[200];                  /* it could not be had; "": it has answered since */
 	struct rm_packet packet;
 	unsigned char buf[RM_PACKET_MAX];
 };
@@ -93,8 +94,9 @@ static void child_changed(evutil_socket_t sig, short what, void *arg)
 	if (l->pid <= 0 || waitpid(l->pid, &status, WNOHANG) != l->pid)
 		return;
 	FAILPOINT("after_reap_runner");
-	log_info("runner: process %d ended (%s %d)", (int)l->pid, WIFSIGNALED(status) ? "signal" : "exit status",
+	snprintf(l->why, sizeof(l->why), "process %d ended (%s %d)", (int)l->pid, WIFSIGNALED(status) ? "signal" : "exit status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	log_info("runner: %s", l->why);
 	l->pid = 0;
 }
 
@@ -122,7 +124,8 @@ static int spawn_runner(struct runner_link *l)
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&at);
 	if (rc != 0) {
-		log_error("runner: cannot start %s: %s", l->o.program, strerror(rc));
+		snprintf(l->why, sizeof(l->why), "cannot start %.120s: %s", l->o.program, strerror(rc));
+		log_error("runner: %s", l->why);
 		l->pid = 0;
 		return -1;
 	}
@@ -218,6 +221,7 @@ static void answered(struct runner_link *l)
 {
 	l->pong_due = false;
 	l->silent_since_ns = 0;
+	l->why[0] = '\0';
 }
 
 static void inventory_done(struct runner_link *l)
@@ -459,6 +463,11 @@ void runner_link_ping(struct runner_link *l, int64_t now_ns)
 int64_t runner_link_silent_ns(const struct runner_link *l, int64_t now_ns)
 {
 	return l->silent_since_ns ? now_ns - l->silent_since_ns : 0;
+}
+
+const char *runner_link_why(const struct runner_link *l)
+{
+	return l->why;
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ enum rm_held_by runner_link_held_by(const struct runner_link *l);
 void runner_link_ping(struct runner_link *l, int64_t now_ns);
 /* runner_link_silent_ns - how long an answer has been due, or the connection has been down, as far as the pings know; 0: all is well. */
 int64_t runner_link_silent_ns(const struct runner_link *l, int64_t now_ns);
+/* runner_link_why - what went wrong when it was last started or looked for; "": nothing, it is there and keeps silent. */
+const char *runner_link_why(const struct runner_link *l);
 /* 0: sent. -1: EAGAIN (on_writable will be called), ENOTCONN, E2BIG. */
 int runner_link_start(struct runner_link *l, const struct rm_start *st);
 /* Gathered, sent by runner_link_flush (the engine calls it once a turn). Dropped when the link is down: the next inventory tells. */

@@ -308,6 +308,7 @@ static void loop_done(struct map_loop *l)
 	if (l->stdout_fd >= 0)
 		close(l->stdout_fd);
 	free(l->envp);
+	free(l->trouble);
 	free(l->stage);
 }
 

@@ -34,6 +34,7 @@ struct map_loop {
 	int stop;                       /* JTI_: how the map was ended early */
 	int exit_status;                /* and with which status; 0: the one of its items */
 	int signal;                     /* that ended it; 0: none */
+	char *trouble;                  /* of the daemon, that standard error told last; NULL: none */
 	unsigned n_told;                /* items of whose end standard error has told */
 	bool killed;                    /* a second signal came */
 	bool grace_over;                /* of a stop: what was not taken yet is not delivered any more */

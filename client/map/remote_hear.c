@@ -260,6 +260,18 @@ static void hear_stop(struct remote *r, const char *how)
 	loop_stop(l, JTI_STOPPED, 0);
 }
 
+/* What the daemon lacks holds items up: whoever waits for them is told, of each thing once. */
+static void hear_trouble(struct remote *r, const char *text)
+{
+	struct map_loop *l = r->stage->loop;
+
+	if (l->trouble && strcmp(l->trouble, text) == 0)
+		return;
+	free(l->trouble);
+	l->trouble = xstrdup(text);
+	mention("the daemon is degraded: %s", text);
+}
+
 static void hear_done(struct remote *r)
 {
 	r->state = REMOTE_OVER;
@@ -270,7 +282,7 @@ static void hear_done(struct remote *r)
 
 static void hear_reply(struct remote *r, const json_t *p)
 {
-	const json_t *stop = json_object_get(p, "stop"), *data = json_object_get(p, "data");
+	const json_t *stop = json_object_get(p, "stop"), *data = json_object_get(p, "data"), *trouble = json_object_get(p, "trouble");
 
 	if ((r->state == REMOTE_ASKS || r->state == REMOTE_AWAY) && json_is_integer(json_object_get(p, "run")))
 		hear_begin(r, p);
@@ -279,6 +291,8 @@ static void hear_reply(struct remote *r, const json_t *p)
 	hear_ended(r, json_object_get(p, "ended"));
 	if (json_is_object(data))
 		hear_data(r, data);
+	if (json_is_string(trouble))
+		hear_trouble(r, json_string_value(trouble));
 	if (json_is_string(stop))
 		hear_stop(r, json_string_value(stop));
 	if (json_is_true(json_object_get(p, "done")))

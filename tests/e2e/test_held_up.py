@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Who waits for a command in the foreground hears what holds it up, and sees it through when that is over. Here it is a runner that cannot be started."""
+import os
+import subprocess
+import unittest
+
+import kit
+
+
+class HeldUp(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enterContext(kit.temporary_folder())
+        self.runner = os.path.join(self.folder, "jobd-runner")
+        self.d = self.enterContext(kit.Daemon(config="patience_s = 1\nslots = 1\n", env={"JOBD_RUNNER": self.runner}))
+
+    def begin(self, *words, stderr=subprocess.PIPE):
+        p = subprocess.Popen([kit.JOBCTL, "--socket", self.d.socket, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        self.addCleanup(p.communicate)
+        self.addCleanup(p.kill)
+        return p
+
+    def mend(self):
+        os.symlink(kit.RUNNER, self.runner)
+
+    def text(self):
+        return "the daemon is degraded: jobd-runner does not answer: cannot start %s: No such file or directory; " % self.runner
+
+    def test_run(self):
+        p = self.begin("run", "-n", "x", "echo", "done")
+        self.assertIn("1/x waits, " + self.text(), p.stderr.readline())
+        self.mend()
+        self.assertEqual(("done\n", ""), p.communicate(timeout=kit.PATIENCE))
+        self.assertEqual(0, p.returncode)
+
+    def test_map(self):
+        p = self.begin("map", "echo")
+        p.stdin.write("a\nb\n")
+        p.stdin.flush()
+        self.assertIn(self.text(), p.stderr.readline())
+        other = self.begin("map", "echo")
+        self.assertIn(self.text(), other.stderr.readline(), "what was there before it began is told, too")
+        self.mend()
+        self.assertEqual(("a\nb\nc\n", ""), p.communicate("c\n", timeout=kit.PATIENCE))
+        self.assertEqual(("d\n", ""), other.communicate("d\n", timeout=kit.PATIENCE))
+        self.assertEqual((0, 0), (p.returncode, other.returncode))
+
+    def test_a_terminal_is_told_how_to_find_out(self):
+        self.mend()
+        self.d.jobctl("run", "true", check=True)
+        self.d.submit("long: sleep 600\n")
+        mine, theirs = os.openpty()
+        self.addCleanup(os.close, mine)
+        p = self.begin("run", "-n", "x", "echo", "done", stderr=theirs)
+        os.close(theirs)
+        self.assertEqual(b"jobctl: 3/x has not started yet; `jobctl why 3/x` tells what it waits for\r\n", os.read(mine, 4096))
+        self.d.jobctl("cancel", "2", check=True)
+        self.assertEqual("done\n", p.communicate(timeout=kit.PATIENCE)[0])
+        self.assertEqual(0, p.returncode)
+
+
+if __name__ == "__main__":
+    unittest.main()
