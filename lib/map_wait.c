@@ -178,8 +178,9 @@ static void arrive(struct jti_party *p, bool by_semaphore)
 
 void jti_wait(struct jt_map *m, struct jti_party *p, struct jti_patience *patience, int64_t until_ns)
 {
-	if (give_way(m, p, patience))
-		return;
+	int64_t due = jti_window_due_ns(&m->window);
+	if (give_way(m, p, patience) || jti_window_due_ns(&m->window) != due)
+		return;                 /* until_ns may be too late for another backoff, and the others at work */
 	p->n_asleep++;
 	jti_unlock(m);
 	int64_t began = jti_now();

@@ -253,6 +253,33 @@ START_TEST(failures_are_tried_again_and_keep_their_place)
 }
 END_TEST
 
+/* Each odd item fails at once, and the even one behind it keeps its thread until the other thread has tried that again. */
+static int waits_for_the_one_before(void *arg, const struct jt_call *call, const struct jt_item *item, struct jt_item *ret)
+{
+	twice(arg, call, item, ret);
+	if (call->seq % 2 == 1 && call->attempt == 1)
+		return 1;
+	if (call->seq % 2 == 1)
+		sem_post(&f.go);
+	while (call->seq % 2 == 0 && sem_wait(&f.go) != 0)
+		continue;
+	return 0;
+}
+
+START_TEST(a_backoff_that_is_over_is_noticed_while_other_threads_work)
+{
+	struct jt_map_opts o = { .threads = 2, .window = 2, .retry = { .max = 1, .cap_ns = 1000, .max_ns = 1000, .base = 1 } };
+	struct jt_work work = { .run = waits_for_the_one_before, .arg = &f };
+	feed_init(&f, 1000);
+	struct jt_map *m = start(&o, &f, &work);
+	for (uint64_t seq = 1; seq <= 1000; seq++)
+		expect_result(m, seq);
+	expect_for_ever(m, JT_MAP_END);
+	jt_map_free(m);
+	feed_done(&f);
+}
+END_TEST
+
 static int readable(int fd, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -413,6 +440,7 @@ int main(void)
 		a_slow_head_is_waited_for_in_order_only,
 		a_source_that_fails_after_k_items_delivers_k_results,
 		failures_are_tried_again_and_keep_their_place,
+		a_backoff_that_is_over_is_noticed_while_other_threads_work,
 		the_descriptor_is_readable_while_next_would_not_wait,
 		maps_in_a_row_hold_the_sum_of_their_windows,
 		an_error_goes_down_the_row_and_a_stop_goes_up,
