@@ -96,6 +96,15 @@ static int bundle(struct batches *b, size_t n, struct jt_item *ret)
 	return 0;
 }
 
+/* A timer that nobody waits for would be readable for ever once it is over. */
+static void stop_linger(struct batches *b)
+{
+	static const struct itimerspec never;
+	if (b->lingers)
+		timerfd_settime(b->timer, 0, &never, NULL);
+	b->lingers = false;
+}
+
 /* What stays behind was counted when it came in; only n matters for it: nothing is added to it any more. */
 static int hand_on(struct batches *b, size_t n, struct jt_item *ret)
 {
@@ -105,7 +114,7 @@ static int hand_on(struct batches *b, size_t n, struct jt_item *ret)
 	memmove(b->item, b->item + n * width(b), left * width(b) * sizeof(*b->item));
 	jt_batch_reset(&b->batch);
 	b->batch.n = left;
-	b->lingers = false;
+	stop_linger(b);
 	return 1;
 }
 
@@ -167,7 +176,7 @@ static int take(struct batches *b, struct jt_item item, struct jt_item *ret)
 		jt_item_done(&item);
 		return -ENOMEM;
 	}
-	b->lingers = false;
+	stop_linger(b);
 	return v != JT_BATCH_TAKEN || jt_batch_is_full(&b->batch, b->opts.template) ? hand_on_all(b, ret) : 0;
 }
 

@@ -160,6 +160,19 @@ START_TEST(a_partial_batch_lingers_and_is_handed_on)
 }
 END_TEST
 
+START_TEST(a_batch_that_came_to_its_end_lingers_no_more)
+{
+	static const char *const v[] = { "a", "...", "b", "...", "...", "c", "...", "d", NULL };
+	struct jt_source s = batches(v, 0, &(struct jt_batch_opts){ .limits.items = 2, .linger_ns = 1 });
+	ck_assert_str_eq(next(&s), "again");
+	ck_assert_int_eq(poll(&(struct pollfd){ .fd = s.fd(s.arg), .events = POLLIN }, 1, 10000), 1);
+	ck_assert_str_eq(next(&s), "a+b");
+	ck_assert_str_eq(next(&s), "again");
+	ck_assert_int_eq(poll(&(struct pollfd){ .fd = s.fd(s.arg), .events = POLLIN }, 1, 0), 0);
+	done(&s);
+}
+END_TEST
+
 START_TEST(the_descriptor_is_that_of_the_source_too)
 {
 	static const char *const v[] = { "a", "...", "b", NULL };
@@ -261,6 +274,7 @@ int main(void)
 						     &an_error_comes_after_what_was_there,
 						     &what_is_left_at_the_end_is_spread,
 						     &a_partial_batch_lingers_and_is_handed_on,
+						     &a_batch_that_came_to_its_end_lingers_no_more,
 						     &the_descriptor_is_that_of_the_source_too,
 						     &joined_batches_are_one_string,
 						     &closed_in_the_middle_nothing_is_left,
