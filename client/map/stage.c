@@ -399,8 +399,14 @@ static void wait_for_source(struct stage *s)
 {
 	int fd = s->source.fd ? s->source.fd(s->source.arg) : -1;
 
-	if (fd < 0)
-		return;                 /* the stage before us: the pump asks again */
+	if (fd < 0) {                   /* the stage before us: the pump asks again; of a batch that lingers, at the latest when that is over */
+		if (s->set->batches && s->set->batch.linger_ns > 0) {
+			struct timeval tv = loop_timeval(s->set->batch.linger_ns);
+
+			event_add(s->source_ev, &tv);
+		}
+		return;
+	}
 	event_assign(s->source_ev, s->loop->base, fd, EV_READ, event_get_callback(s->source_ev), s);
 	event_add(s->source_ev, NULL);
 	s->waits_for_source = true;

@@ -370,6 +370,11 @@ class Batches(Map):
 
     def test_a_tuple_too_long_is_never_cut(self):
         for name, text in (("a", "x" * 140000 + "\n1\n"), ("b", "y\n2\n")):
+    def test_linger_hands_on_what_the_stage_before_gave(self):
+        p = self.start_map("echo", "--then", "-n", "100", "--linger", "10", "echo")
+        p.stdin.write(b"1\n")
+        self.assertEqual(b"1\n", p.stdout.readline())
+
             with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
                 f.write(text)
         rows = [json.loads(line) for line in self.lines("-a", "a", "-a", "b", "--out", "jsonl", "echo", text="", rc=1)]
