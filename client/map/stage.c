@@ -87,17 +87,38 @@ bool stage_has_results(struct stage *s)
 	return stage_head(s) || (t && t->state == TASK_READS);
 }
 
+bool stage_leaves(struct task *t)
+{
+	return stage_can_stream(t) && stage_first(t->stage) == t;
+}
+
+/* The first one is to be tried again, and nothing but that makes room. */
+static bool needs_a_slot(struct stage *s)
+{
+	const struct task *t = stage_first(s);
+
+	return t && t->state == TASK_WAITS && t->attempt > 0 && !chunk_store_has_room(&s->loop->store);
+}
+
+/* Whose output is read though there is no room: of the first one, or, where that lacks a slot, of the oldest that has one. */
+static struct task *passes(struct stage *s)
+{
+	return s->n_free_slots == 0 && needs_a_slot(s) ? oldest(s, TASK_RUNS) : stage_first(s);
+}
+
 bool stage_may_read(struct task *t)
 {
 	struct stage *s = t->stage;
 
 	if (chunk_store_has_room(&s->loop->store))
 		return true;
-	return stage_first(s) == t && (!stage_can_stream(t) || t->out.bytes + t->err.bytes < CHUNK_MAX);
+	return passes(s) == t && (!stage_leaves(t) || t->out.bytes + t->err.bytes < CHUNK_MAX);
 }
 
 static void place_free(struct stage *s, struct task *t)
 {
+	if (s->live == t)
+		s->live = NULL;
 	chunks_drop(&s->loop->store, &t->out);
 	chunks_drop(&s->loop->store, &t->err);
 	chunks_drop(&s->loop->store, &t->gone);
@@ -367,7 +388,7 @@ static bool start_all(struct stage *s)
 		int64_t now = loop_now_ns(), due = jti_window_due_ns(&s->window), wait;
 		uint32_t place;
 
-		if (due > now && s->window.n_begun == s->window.c.admitted) {
+		if (due > now && (s->window.n_begun == s->window.c.admitted || needs_a_slot(s))) {
 			if (due != JT_NEVER)
 				arm_due(s, due - now);
 			break;

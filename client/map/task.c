@@ -140,7 +140,7 @@ static void tell_to_end(struct task *t, int why)
 
 static void read_pipe(struct task *t, struct event **ev, struct chunks *into)
 {
-	enum chunk_excess excess = stage_can_stream(t) ? EXCESS_MEMORY : EXCESS_SPOOL;
+	enum chunk_excess excess = stage_leaves(t) ? EXCESS_MEMORY : EXCESS_SPOOL;
 	struct map_loop *l = t->stage->loop;
 	bool spool;
 	ssize_t n;

@@ -102,6 +102,8 @@ void stage_task_not_started(struct task *t, int error);
 bool stage_may_read(struct task *t);
 /* Whether what t writes can leave before its end. */
 bool stage_can_stream(const struct task *t);
+/* Whether it does so now: t is the first. */
+bool stage_leaves(struct task *t);
 /* Whether what t has written may turn out to be what an earlier map delivered: a batch in parts, of which none has run again so far. */
 bool stage_may_be_silent(const struct task *t);
 

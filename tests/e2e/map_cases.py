@@ -182,6 +182,14 @@ class Results(Map):
                     [done.stdout.count(c) for c in (b"a", b"b", b"c", b"d")]
                 self.assertEqual([300000] * 4, sizes)
 
+    def test_the_head_is_tried_again_when_memory_and_spool_are_full(self):
+        """Its slot has gone to others, which cannot end: what they have written is not read."""
+        self.fifo("go")
+        for order in ("-k", "-u"):
+            out = self.lines("-j2", order, "--retries", "1", "--buffer-bytes", "64K", "--spool-bytes", "0", "--shell",
+                             "case $1-$JOBD_ATTEMPT in 1-1) read x <go; exit 1;; 2-*) echo >go; esac; echo $1", text=seq(6))
+            self.assertEqual(list("123456"), out if order == "-k" else sorted(out))
+
     def test_memory_does_not_grow_with_an_endless_input(self):
         done = subprocess.run(["bash", "-c", 'yes | (ulimit -v 200000; exec "$@" -j2 echo) | head -300 | wc -l', "sh", kit.JOBCTL, "map", *self.mode],
                               capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE) if not kit.SANITIZED else None
