@@ -2,6 +2,7 @@
 #include "map/errors.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "map/loop.h"
@@ -18,7 +19,9 @@ static void to_stderr(const char *data, size_t n)
 	while (n > 0) {
 		ssize_t done = write(STDERR_FILENO, data, n);
 
-		if (done < 0 && errno != EINTR)
+		if (done < 0 && errno == EAGAIN)
+			(void)poll(&(struct pollfd){ .fd = STDERR_FILENO, .events = POLLOUT }, 1, -1);  /* whose it is too does not block */
+		else if (done < 0 && errno != EINTR)
 			return;                 /* nobody can be told */
 		if (done > 0) {
 			data += done;

@@ -4,6 +4,7 @@
 test_map_local.py and test_map.py say where these run.
 """
 import base64
+import fcntl
 import json
 import os
 import random
@@ -181,6 +182,20 @@ class Results(Map):
                 sizes = [len(json.loads(line)["stdout"]) for line in done.stdout.splitlines()] if "jsonl" in more else \
                     [done.stdout.count(c) for c in (b"a", b"b", b"c", b"d")]
                 self.assertEqual([300000] * 4, sizes)
+
+    def test_errors_are_whole_where_standard_error_does_not_block(self):
+        mine, its = os.pipe()
+        fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(its, False)
+        p = subprocess.Popen([kit.JOBCTL, "map", *self.mode, "--results", "r", "--shell", "head -c 300000 /dev/zero >&2"], stdin=subprocess.PIPE,
+                             stderr=its, env=self.env, cwd=self.folder)
+        self.addCleanup(self.end, p)
+        os.close(its)
+        p.stdin.write(b"1\n")
+        p.stdin.close()
+        with os.fdopen(mine, "rb") as f:
+            self.assertEqual(300000, len(f.read()))
+        self.assertEqual(0, p.wait())
 
     def test_the_head_is_tried_again_when_memory_and_spool_are_full(self):
         """Its slot has gone to others, which cannot end: what they have written is not read."""
