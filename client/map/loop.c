@@ -119,6 +119,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	struct map_loop *l = arg;
 
 	(void)fd, (void)what;
+	if (l->stop >= JTI_STOPPED)
+		return;                 /* it ends for another reason already */
 	if (l->exit_status == 0)
 		complain(CTL_TIMED_OUT, "the deadline of the map is over");
 	loop_stop(l, JTI_DEADLINE, CTL_TIMED_OUT);

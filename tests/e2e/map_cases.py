@@ -421,6 +421,16 @@ class Ends(Map):
                           (21, ("--halt", "now,fail=1", "false")), (0, ("--halt", "soon,success=1", "true")), (2, ("-j4", "-w3", "true"))):
             self.assertEqual(rc, self.run_map(*words, text="1\n2\n").returncode, words)
 
+    def test_a_deadline_during_the_grace_of_a_halt_changes_nothing(self):
+        """Where the machine is so slow that it comes before the halt: once more, later."""
+        self.fifo("go")
+        for seconds in (0.3, 2, 15):
+            done = self.run_map("-j2", "--halt", "now,success=1", "--deadline", str(seconds), "--grace", str(2 * seconds), "--shell",
+                                "test $1 = 2 || { read x <go; exit 0; }; trap '' TERM; echo >go; while :; do sleep 9999; done", text=seq(2))
+            if done.returncode == 0:
+                break
+        self.assertEqual((0, b""), (done.returncode, done.stderr))
+
     def test_the_writer_notices_that_no_more_is_read(self):
         done = subprocess.run(["bash", "-c", 'yes 2>/dev/null | "$@" --max-items 2 echo; echo ${PIPESTATUS[@]}', "sh", kit.JOBCTL, "map",
                                *self.mode], capture_output=True, text=True, env=self.env, timeout=kit.PATIENCE)
