@@ -103,6 +103,7 @@ int main(int argc, char **argv)
 		return CTL_USAGE;
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);       /* ignored by who started us, the ends of our children would be lost */
 	options_init(&o);
 	rc = dispatch(&o, argc, argv);
 	options_done(&o);

@@ -370,6 +370,11 @@ class Batches(Map):
         p.stdin.write(b"1\n2\n")
         self.assertEqual(b"1 2\n", p.stdout.readline())
 
+    def test_linger_hands_on_what_the_stage_before_gave(self):
+        p = self.start_map("echo", "--then", "-n", "100", "--linger", "10", "echo")
+        p.stdin.write(b"1\n")
+        self.assertEqual(b"1\n", p.stdout.readline())
+
     def test_batches_of_tuples(self):
         for name, text in (("a", "1\n2\n3\n"), ("b", "x\ny\nz\n")):
             with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
@@ -393,11 +398,6 @@ class Batches(Map):
 
     def test_a_tuple_too_long_is_never_cut(self):
         for name, text in (("a", "x" * 140000 + "\n1\n"), ("b", "y\n2\n")):
-    def test_linger_hands_on_what_the_stage_before_gave(self):
-        p = self.start_map("echo", "--then", "-n", "100", "--linger", "10", "echo")
-        p.stdin.write(b"1\n")
-        self.assertEqual(b"1\n", p.stdout.readline())
-
             with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
                 f.write(text)
         rows = [json.loads(line) for line in self.lines("-a", "a", "-a", "b", "--out", "jsonl", "echo", text="", rc=1)]
@@ -430,6 +430,10 @@ class Ends(Map):
             if done.returncode == 0:
                 break
         self.assertEqual((0, b""), (done.returncode, done.stderr))
+
+    def test_who_started_it_may_ignore_the_ends_of_children(self):
+        done = self.run_map("--shell", "exit $(($1 - 1))", text=seq(2), preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual((1, b""), (done.returncode, done.stderr))
 
     def test_the_writer_notices_that_no_more_is_read(self):
         done = subprocess.run(["bash", "-c", 'yes 2>/dev/null | "$@" --max-items 2 echo; echo ${PIPESTATUS[@]}', "sh", kit.JOBCTL, "map",
