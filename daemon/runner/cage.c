@@ -65,23 +65,33 @@ static int open_events(int dir, const char *name)
 
 /* ---- killing what is in a group ---- */
 
-#define STUBBORN_MAX 64         /* at once; the others are met the next time */
+#define AT_ONCE 64              /* descriptors */
 
-static size_t read_pids(int dir, const char *name, pid_t pids[STUBBORN_MAX])
+/* Who is in it now; the caller's to free. NULL with *ret_n 0: nobody that can be seen. */
+static pid_t *read_pids(int dir, const char *name, size_t *ret_n)
 {
 	char path[64];
-	size_t n = 0;
+	pid_t *pids = NULL, pid;
+	size_t n = 0, cap = 0;
 	int fd;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", name);
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	f = fd < 0 ? NULL : fdopen(fd, "r");
-	while (f && n < STUBBORN_MAX && fscanf(f, "%d", &pids[n]) == 1)
-		n++;
+	while (f && fscanf(f, "%d", &pid) == 1) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : AT_ONCE;
+			pids = realloc(pids, cap * sizeof(*pids));
+			if (!pids)
+				log_die("no memory for a list of processes");
+		}
+		pids[n++] = pid;
+	}
 	if (f)
 		fclose(f);
-	return n;
+	*ret_n = n;
+	return pids;
 }
 
 static bool is_among(pid_t pid, const pid_t *pids, size_t n)
@@ -93,15 +103,15 @@ static bool is_among(pid_t pid, const pid_t *pids, size_t n)
 }
 
 /* A number that is in the group after its pidfd was opened is that of the pidfd's process, if that one still lives. */
-static void kill_each(int dir, const char *name)
+static void kill_some(int dir, const char *name, const pid_t *pids, size_t n)
 {
-	pid_t pids[STUBBORN_MAX], still[STUBBORN_MAX];
-	int pidfds[STUBBORN_MAX];
-	size_t n = read_pids(dir, name, pids), n_still;
+	int pidfds[AT_ONCE];
+	pid_t *still;
+	size_t n_still;
 
 	for (size_t i = 0; i < n; i++)
 		pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
-	n_still = read_pids(dir, name, still);
+	still = read_pids(dir, name, &n_still);
 	for (size_t i = 0; i < n; i++) {
 		if (pidfds[i] < 0)
 			continue;
@@ -109,14 +119,30 @@ static void kill_each(int dir, const char *name)
 			syscall(SYS_pidfd_send_signal, pidfds[i], SIGKILL, NULL, 0);
 		close(pidfds[i]);
 	}
+	free(still);
 }
 
-/* cgroup.kill speaks to the first thread of each process, and does not reach one whose first thread has exited and whose others live. Such
- * a process is killed as one; then once more all, for it may have forked meanwhile. */
+static void kill_each(int dir, const char *name)
+{
+	size_t n;
+	pid_t *pids = read_pids(dir, name, &n);
+
+	for (size_t i = 0; i < n; i += AT_ONCE)
+		kill_some(dir, name, pids + i, n - i < AT_ONCE ? n - i : AT_ONCE);
+	free(pids);
+}
+
+/*
+ * cgroup.kill speaks to the first thread of each process, and does not reach one whose first thread has exited and whose others live. Such
+ * a process is killed as one; then once more all, for some may have been forked meanwhile. They stand still before: else one that is forked
+ * could lose its first thread in between, and nobody would come back for it. Who is killed does not stay frozen.
+ */
 static int kill_all(int dir, const char *name)
 {
 	char path[64];
 
+	snprintf(path, sizeof(path), "%s/cgroup.freeze", name);
+	(void)write_one(dir, path);
 	snprintf(path, sizeof(path), "%s/cgroup.kill", name);
 	if (write_one(dir, path) < 0)
 		return -1;

@@ -120,6 +120,67 @@ static void leaderless(void)
 	syscall(SYS_exit, 0);
 }
 
+static void *linger_in_crowd(void *arg)
+{
+	if (write(*(int *)arg, "", 1) != 1)
+		_exit(1);
+	stay();
+}
+
+/* Many of them. */
+static void leaderless_crowd(void)
+{
+	int shaped[2];
+	pthread_t t;
+	char c;
+
+	leave();
+	if (pipe(shaped))
+		_exit(1);
+	for (int i = 0; i < 200; i++)
+		if (fork() == 0) {
+			setsid();
+			if (pthread_create(&t, NULL, linger_in_crowd, &shaped[1]))
+				_exit(1);
+			syscall(SYS_exit, 0);
+		}
+	for (int i = 0; i < 200; i++)
+		if (read(shaped[0], &c, 1) != 1)
+			_exit(1);
+	up();
+	_exit(0);
+}
+
+static void *next_generation(void *arg);
+
+static _Noreturn void lose_leader(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, next_generation, NULL))
+		_exit(1);
+	syscall(SYS_exit, 0);
+	_exit(1);
+}
+
+static void *next_generation(void *arg)
+{
+	(void)arg;
+	if (fork() == 0)
+		lose_leader();
+	poll(NULL, 0, 1);
+	_exit(0);
+}
+
+/* Each is there for a moment, and without its first thread for most of it. */
+static void leaderless_lines(void)
+{
+	leave();
+	for (int i = 0; i < 30; i++)
+		if (fork() == 0)
+			lose_leader();
+}
+
 /* Its orphans come to it, and not to the runner. */
 static void reaper(void)
 {
@@ -355,7 +416,8 @@ static const struct {
 	void (*shape)(void);
 } animals[] = {
 	{ "daemon", as_daemon }, { "chain", chain }, { "vforked", vforked }, { "own-group", own_group }, { "others-group", others_group },
-	{ "traced", traced }, { "leaderless", leaderless }, { "reaper", reaper }, { "reforker", reforker }, { "stopped-group", stopped_group },
+	{ "traced", traced }, { "leaderless", leaderless }, { "leaderless-crowd", leaderless_crowd },
+	{ "leaderless-lines", leaderless_lines }, { "reaper", reaper }, { "reforker", reforker }, { "stopped-group", stopped_group },
 	{ "bomb", bomb }, { "deaf", deaf }, { "zombies", zombies }, { "bare", bare }, { "bare-below", bare_below }, { "renamed", renamed },
 	{ "idle", idle }, { "pid-namespace", pid_namespace }, { "writer", writer }, { "spawner", spawner }, { "nameless", nameless },
 	{ "output", output }, { "sibling", sibling }, { "siblings", siblings }, { "execs", execs }, { "execs-on", exec_again },

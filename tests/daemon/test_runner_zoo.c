@@ -34,7 +34,7 @@ static const char *const zoo[] = {
 	"nohup setsid sh -c 'echo >$UP; exec sleep 1000' >/dev/null 2>&1 &",
 	/* shapes of tests/daemon/animal.c */
 	"$ANIMAL daemon", "$ANIMAL chain", "$ANIMAL vforked", "$ANIMAL own-group", "$ANIMAL others-group", "$ANIMAL traced", "$ANIMAL leaderless",
-	"$ANIMAL reaper", "$ANIMAL reforker", "$ANIMAL stopped-group", "$ANIMAL bomb", "$ANIMAL deaf", "$ANIMAL zombies", "$ANIMAL bare",
+	"$ANIMAL leaderless-crowd", "$ANIMAL reaper", "$ANIMAL reforker", "$ANIMAL stopped-group", "$ANIMAL bomb", "$ANIMAL deaf", "$ANIMAL zombies", "$ANIMAL bare",
 	"$ANIMAL bare-below", "$ANIMAL renamed", "$ANIMAL idle", "$ANIMAL pid-namespace", "$ANIMAL writer", "$ANIMAL spawner", "$ANIMAL nameless",
 	"$ANIMAL output", "exec $ANIMAL sibling", "exec $ANIMAL siblings", "$ANIMAL execs",
 };
@@ -235,6 +235,19 @@ START_TEST(a_slot_serves_one_job_after_the_other)
 }
 END_TEST
 
+/* Without cages nobody catches up with them. */
+START_TEST(nobody_forks_ahead_of_the_kill)
+{
+	if (!can_hold())
+		return;
+	for (uint64_t job = 1; job <= 5; job++) {
+		start(job, "$ANIMAL leaderless-lines", "exit 0");
+		ck_assert_int_eq(kit_end(&k).code, 0);
+		expect_nothing_left("$ANIMAL leaderless-lines");
+	}
+}
+END_TEST
+
 /* Where the cages are, as the note says. */
 static const char *cage_root(void)
 {
@@ -324,6 +337,8 @@ static TCase *cages(void)
 	TCase *tc = tcase_create("cages");
 
 	tcase_add_checked_fixture(tc, up_in_cages, down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, nobody_forks_ahead_of_the_kill);
 	tcase_add_test(tc, a_cage_that_somebody_removed_is_made_anew);
 	tcase_add_test(tc, a_runner_that_leaves_takes_its_cages_along);
 	tcase_add_test(tc, a_note_that_names_no_group_of_ours_is_ignored);
