@@ -24,6 +24,7 @@
 #define PF_KTHREAD 0x00200000
 #define PATIENCE_MS 5000        /* between two lines in the log about what does not die */
 #define EXEC_PATIENCE 1000      /* looks at one that seems to be in the middle of exec */
+#define LOOKS_MAX 16            /* in a row while there are always some that have died: others have to be served, too */
 #define HIDDEN 1                /* a start of code in /proc/PID/stat that is not ours to see, as all other addresses there */
 #define FIRST_TEXT 4096
 #define TEXT_MAX (8u << 20)     /* of an environment: more than the kernel lets a program have */
@@ -263,8 +264,13 @@ size_t sweep_step(struct sweep *s, const struct sweep_job *job)
 	size_t left = 0;
 	bool died = s->on;
 
-	while (died && !left)
+	for (int looks = 0; died && !left; looks++) {
+		if (looks == LOOKS_MAX) {
+			raise(SIGCHLD);
+			return 1;
+		}
 		left = look_once(s, job, &died);
+	}
 	return left;
 }
 

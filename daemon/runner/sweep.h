@@ -53,8 +53,8 @@ struct sweep_job {
 	bool alone;             /* no other job runs that a child of this thread could be of: each is its */
 };
 /*
- * sweep_step - reap orphans that are dead, kill those of the job (NULL: of none). Returns how many of them live: to be called again
- * after each SIGCHLD until there are none.
+ * sweep_step - reap orphans that are dead, kill those of the job (NULL: of none). Returns how many of them live, or may live: to be called
+ * again after each SIGCHLD (which it raises where none may come) until there are none.
  */
 size_t sweep_step(struct sweep *s, const struct sweep_job *job);
 
