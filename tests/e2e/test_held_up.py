@@ -30,7 +30,7 @@ class HeldUp(unittest.TestCase):
         p = self.begin("run", "-n", "x", "echo", "done")
         self.assertIn("1/x waits, " + self.text(), p.stderr.readline())
         self.mend()
-        self.assertEqual(("done\n", ""), p.communicate(timeout=kit.PATIENCE))
+        self.assertEqual("done\n", p.communicate(timeout=kit.PATIENCE)[0])
         self.assertEqual(0, p.returncode)
 
     def test_map(self):
@@ -41,8 +41,8 @@ class HeldUp(unittest.TestCase):
         other = self.begin("map", "echo")
         self.assertIn(self.text(), other.stderr.readline(), "what was there before it began is told, too")
         self.mend()
-        self.assertEqual(("a\nb\nc\n", ""), p.communicate("c\n", timeout=kit.PATIENCE))
-        self.assertEqual(("d\n", ""), other.communicate("d\n", timeout=kit.PATIENCE))
+        self.assertEqual("a\nb\nc\n", p.communicate("c\n", timeout=kit.PATIENCE)[0])
+        self.assertEqual("d\n", other.communicate("d\n", timeout=kit.PATIENCE)[0])
         self.assertEqual((0, 0), (p.returncode, other.returncode))
 
     def test_a_terminal_is_told_how_to_find_out(self):
