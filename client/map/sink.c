@@ -17,6 +17,7 @@
 #include "talk.h"
 
 #define SMALL_WRITE 4096                /* what a pipe that polls writable takes without blocking */
+#define LINE_MAX_BYTES ((size_t)256 << 10)      /* of one command, until it is whole */
 
 /* ---- the descriptor ---- */
 
@@ -177,7 +178,7 @@ static void add_end(struct sink *s)
 	s->in_line = false;
 }
 
-/* A line that is not whole stays with its task until it is, or until the end. */
+/* A line that is not whole stays with its task until it is, or until the end; but not one that is too long to be kept. */
 static void add_lines(struct sink *s, struct task *t, const char *data, size_t n)
 {
 	const char *end = memrchr(data, '\n', n);
@@ -189,6 +190,10 @@ static void add_lines(struct sink *s, struct task *t, const char *data, size_t n
 		add(s, t, data, whole);
 	}
 	buf_add(&t->line, data + whole, n - whole);
+	if (t->line.len > LINE_MAX_BYTES) {
+		add(s, t, t->line.p, t->line.len);
+		t->line.len = 0;
+	}
 }
 
 /* ---- the pump ---- */
@@ -268,19 +273,19 @@ static bool take_any(struct sink *s, bool by_lines)
 static bool take(struct sink *s)
 {
 	bool by_lines = s->loop->set->grouping == GROUP_LINES, whole = s->loop->set->out == OUT_JSONL;
-	bool any = (by_lines && !s->stage->ordered) || s->loop->set->grouping == GROUP_NOT;
+	bool alternate = by_lines && !s->stage->ordered, any = alternate || s->loop->set->grouping == GROUP_NOT;
 	struct task *t = s->current ? s->current : stage_head(s->stage);
 
 	if (!t || (t->state == TASK_RUNS && !stage_can_stream(t)))
-		return any && take_any(s, by_lines);
+		return any && take_any(s, alternate);
 	if (t->state == TASK_CUT_OFF)
 		return false;
 	if (!by_lines && !any)
 		s->current = t;
-	if (!whole && take_chunk(s, t, by_lines))
+	if (!whole && take_chunk(s, t, alternate))
 		return true;
 	if (t->state != TASK_ENDED)
-		return any && take_any(s, by_lines);
+		return any && take_any(s, alternate);
 	s->current = t;
 	take_end(s, t);
 	return true;

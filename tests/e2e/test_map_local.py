@@ -30,6 +30,14 @@ class Results(Local, cases.Results, unittest.TestCase):
                 break
         self.assertGreater(spooled, 0)
 
+    def test_a_line_without_end_takes_no_more_memory(self):
+        command = "(ulimit -v 200000; exec \"$@\" --line-buffer --shell 'head -c 300000000 /dev/zero') <<<a | wc -c"
+        for order in ("-k", "-u"):
+            if not kit.SANITIZED:
+                done = subprocess.run(["bash", "-c", command, "sh", kit.JOBCTL, "map", *self.mode, order], capture_output=True, text=True, env=self.env,
+                                      timeout=kit.PATIENCE)
+                self.assertEqual(("300000000\n", ""), (done.stdout, done.stderr))
+
 
 class Forms(Local, cases.Forms, unittest.TestCase):
     pass
