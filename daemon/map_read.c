@@ -18,6 +18,7 @@
 #include "proto/base64.h"
 
 #define CHUNK (48 * 1024)
+#define AGAIN_MS 250                    /* a file that is there cannot be opened: nothing tells when that is over */
 
 struct reader {
 	struct map_item *item;          /* NULL: it has gone, and a query with it is under way */
@@ -26,6 +27,7 @@ struct reader {
 	uint32_t attempt;               /* whose file is open */
 	int fd;
 	struct growth *growth;
+	struct event *again;            /* NULL: its file could be opened so far */
 	LIST_ENTRY(reader) entry;       /* in map->readers */
 };
 
@@ -45,6 +47,9 @@ static void reader_free(struct reader *rd)
 	if (rd->item)
 		rd->item->reader[rd->err] = NULL;
 	rd->item = NULL;
+	if (rd->again)
+		event_free(rd->again);
+	rd->again = NULL;
 	if (!rd->asking)
 		free(rd);
 }
@@ -163,6 +168,25 @@ static bool open_file(struct reader *rd, uint32_t attempt)
 	return rd->fd >= 0;
 }
 
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	step(arg);
+}
+
+/* For want of descriptors or memory, with errno: what it holds is not given up for that. */
+static void open_again_later(struct reader *rd)
+{
+	struct timeval tv = { .tv_usec = AGAIN_MS * 1000 };
+	struct map *m = rd->item->map;
+
+	if (!rd->again) {
+		log_warn("run %u: the output of item %" PRIu64 " cannot be opened: %s; it is tried again", m->run->id, rd->item->tag, strerror(errno));
+		rd->again = xtimer(m->run->e->base, on_again, rd);
+	}
+	event_add(rd->again, &tv);
+}
+
 /* One piece. False: there is no more now, or the reader has gone. */
 static bool read_piece(struct reader *rd)
 {
@@ -205,7 +229,9 @@ static void step(struct reader *rd)
 		return;
 	}
 	if (!open_file(rd, attempt)) {
-		if (it->state != ITEM_PUT)
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+			open_again_later(rd);
+		else if (it->state != ITEM_PUT)
 			ask_record(rd);
 		return;
 	}

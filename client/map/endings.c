@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "map/end_status.h"
 #include "map/loop.h"
 #include "talk.h"
 
@@ -56,6 +57,16 @@ static void tell(const struct task *t, const char *how)
 static bool is_told_by_result(const struct task *t)
 {
 	return t->silent || (t->stage->last && t->stage->loop->set->out == OUT_JSONL);
+}
+
+void endings_tell_lost(const struct task *t, uint64_t bytes)
+{
+	char *how = xasprintf("ended, but %" PRIu64 " bytes of what it wrote are lost: jobd does not have them any more", bytes);
+
+	tell(t, how);
+	free(how);
+	if (t->stage->loop->exit_status == 0)
+		t->stage->loop->exit_status = MAP_IO_ERROR;
 }
 
 void endings_tell(const struct task *t)

@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "map/end_status.h"
+#include "map/endings.h"
 #include "map/loop.h"
 #include "map/remote.h"
 #include "proto/base64.h"
@@ -95,6 +96,8 @@ static void hear_data(struct remote *r, const json_t *d)
 	if (json_is_true(json_object_get(d, "eof"))) {
 		s->ended = true;
 		s->asked = 0;
+		if (s->size != UINT64_MAX && s->at < s->size)
+			endings_tell_lost(t, s->size - s->at);
 	}
 	if (t->state == TASK_READS && task_is_whole(t))
 		stage_task_whole(t);

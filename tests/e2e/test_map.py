@@ -278,6 +278,25 @@ class Control(Through, cases.Map, unittest.TestCase):
 
 
 class Limits(Through, cases.Map, unittest.TestCase):
+    def test_an_output_that_is_lost_is_told(self):
+        go = self.fifo("go")
+        p = self.start_map("-j2", "--name", "lost", "--shell", "case $1 in 1) read x <go; echo $1;; *) head -c 200000 /dev/zero; esac")
+        p.stdin.write(b"1\n2\n3\n")
+        p.stdin.close()
+        ended, row = 0, {}
+        while ended < 2:
+            row = json.loads(self.d.jobctl("map", "list", "--json").stdout)
+            ended = row["ended"]
+        folder = os.path.join(self.d.state, "out", str(row["run"]))
+        for name in os.listdir(folder):
+            if os.stat(os.path.join(folder, name)).st_size == 200000:
+                os.unlink(os.path.join(folder, name))
+                break
+        go.give("go\n")
+        out, err = p.stdout.read(), p.stderr.read().decode()
+        self.assertEqual((b"1\n" + b"\0" * 200000, 23), (out, p.wait()))
+        self.assertRegex(err, r"^jobctl: item [12] \([23]\) ended, but 200000 bytes of what it wrote are lost: jobd does not have them any more\n$")
+
     def test_an_output_beyond_the_maximum_fails_its_item(self):
         rows = [json.loads(line) for line in self.lines("--output-max", "1000", "--out", "jsonl", "--shell", "head -c $1 /dev/zero", text="999\n100000\n", rc=1)]
         self.assertEqual([0, "output"], [row["status"] for row in rows])

@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 import sqlite3
 import unittest
@@ -824,6 +825,18 @@ class Resuming(MapCase):
         e = n.next_ended()
         self.assertEqual((e["known"], e["out_bytes"]), (True, len(whole)))
         self.assertEqual(n.read_all(2), whole)
+
+    def test_an_output_is_not_given_up_for_want_of_descriptors(self):
+        m = self.shell_map("seq 100000")
+        m.put(b"a")
+        m.next_ended()
+        pid, none = self.d.process.pid, resource.RLIMIT_NOFILE
+        limit = resource.prlimit(pid, none, (3, resource.prlimit(pid, none)[1]))
+        m.read(1, size=10)
+        self.assertEqual(self.row(m)["in_hand"], 1)     # so the read has been tried
+        resource.prlimit(pid, none, limit)
+        self.assertEqual(m.next_data()["data"], b"1\n2\n3\n4\n5\n")
+        self.assertIn("the output of item 1 cannot be opened: Too many open files; it is tried again", self.d.said())
 
     def test_what_was_stopped_runs_again(self):
         m = self.puppet_map(slots=1, name="m")
