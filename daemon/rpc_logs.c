@@ -235,12 +235,30 @@ static ssize_t read_piece(struct follower *f, char buf[CHUNK], bool *ret_all)
 		skip_gap(f, &before);
 		want = f->offset < before.at && before.at - f->offset < CHUNK ? (size_t)(before.at - f->offset) : CHUNK;
 		n = pread(f->fd, buf, want, f->offset);
+		if (n < 0)
+			break;
 		after = gap_now(f);
-		if (n <= 0 || after.at == after.end || f->offset + n <= after.at || f->offset >= after.end)
+		if (n == 0 || after.at == after.end || f->offset + n <= after.at || f->offset >= after.end)
 			break;
 	}
 	*ret_all = n < (ssize_t)want;
 	return n;
+}
+
+static bool is_lacking(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+static void cannot_read(struct follower *f, int error)
+{
+	struct req_error err = { 0 };
+
+	req_fail(&err, is_lacking(error) ? "org.jobd.Busy" : "org.jobd.Failed", "what the job wrote cannot be read: %s%s", strerror(error),
+		 is_lacking(error) ? "; it is there: try again later" : "");
+	call_fail(f->call, &err);
+	f->call = NULL;
+	follower_free(f);
 }
 
 static void step(struct follower *f)
@@ -252,7 +270,9 @@ static void step(struct follower *f)
 	if (f->asking)
 		return;
 	if (!open_file(f)) {
-		if (!grows)
+		if (is_lacking(errno))
+			cannot_read(f, errno);
+		else if (!grows)
 			ask_record(f);
 		else if (!f->follow)
 			finish(f, "", 0, false);
@@ -260,8 +280,12 @@ static void step(struct follower *f)
 	}
 	for (;;) {
 		n = read_piece(f, buf, &all);
-		if (!f->follow || n < 0) {
-			finish(f, buf, n > 0 ? (size_t)n : 0, all && !grows);
+		if (n < 0) {
+			cannot_read(f, errno);
+			return;
+		}
+		if (!f->follow) {
+			finish(f, buf, (size_t)n, all && !grows);
 			return;
 		}
 		if (n == 0 && !f->dropped)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -232,6 +233,19 @@ class Output(Writer):
         self.assertEqual(got.offset, 1000 * len(self.pattern))
         self.assertLessEqual(got.offset - sum(n for _, n in got.gaps), 1000 * len(self.pattern))
         self.assert_pieces_are_what_was_written(got)
+
+    def test_what_cannot_be_opened_now_is_not_said_to_be_gone(self):
+        run = str(self.submit({"a": "seq 100000"}))
+        self.wait(run)
+        pid, n = self.d.process.pid, resource.RLIMIT_NOFILE
+        before = resource.prlimit(pid, n)
+        resource.prlimit(pid, n, (3, before[1]))
+        with self.assertRaises(varlink.Error) as caught:
+            self.call("Logs", run=run, path="a", stream="out")
+        self.assertEqual(("org.jobd.Busy", "what the job wrote cannot be read: Too many open files; it is there: try again later"),
+                         (caught.exception.name, caught.exception.parameters["message"]))
+        resource.prlimit(pid, n, before)
+        self.assertEqual(100000, self.d.jobctl("logs", run + "/a", check=True).stdout.count("\n"))
 
     def test_to_copy_what_there_is_does_not_mean_to_follow(self):
         run = self.submit({"j": "yes"})
