@@ -5,7 +5,8 @@
 
 #include <jansson.h>
 
-/* exit_code_of - result: a Result or JobRow. Its exit code, 128+N for signal N, 127 where it could not be spawned, else otherwise. */
+/* exit_code_of - result: a Result or JobRow. Its exit code, 128+N for signal N, 127 where it could not be spawned, else otherwise; never 0 where
+ * otherwise says that it failed. */
 int exit_code_of(const json_t *result, int otherwise);
 
 #endif

@@ -230,6 +230,8 @@ START_TEST(a_jobs_end_becomes_an_exit_status)
 	ck_assert_int_eq(exit_of("{\"exit_code\":null,\"signal\":15}", 1), 143);
 	ck_assert_int_eq(exit_of("{\"exit_code\":null,\"signal\":null,\"reason\":\"spawn\"}", 1), 127);
 	ck_assert_int_eq(exit_of("{\"reason\":\"upstream: a\"}", 1), 1);
+	ck_assert_int_eq(exit_of("{\"reason\":\"timeout\",\"exit_code\":0}", 1), 1);
+	ck_assert_int_eq(exit_of("{\"reason\":\"exit\",\"exit_code\":0}", 0), 0);
 }
 END_TEST
 

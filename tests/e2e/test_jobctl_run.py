@@ -51,6 +51,18 @@ class Run(unittest.TestCase):
         self.assertEqual(128 + 15, done.returncode)
         self.assertIn("ran longer than its --timeout of 0.05 s", done.stderr)
 
+    def test_what_was_terminated_has_not_ended_well_whatever_it_says(self):
+        command = "trap 'exit 0' TERM; echo up; sleep 600 & wait"
+        runner = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "run", "-n", "polite", "-c", command],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(runner.stdout.close)
+        self.assertEqual("up\n", runner.stdout.readline())
+        runner.send_signal(signal.SIGINT)
+        self.assertEqual(1, runner.wait(kit.PATIENCE))
+        row = self.daemon.jobs("polite")["polite"]
+        self.assertEqual(("cancelled", 0), (row["state"], row["exit_code"]))
+        self.assertEqual(1, self.jobctl("wait", "--exit-code", "polite/polite").returncode)
+
     def test_retries(self):
         done = self.jobctl("run", "--retry", "2", "-n", "again", "-c", "test $JOBD_ATTEMPT = 3")
         self.assertEqual(0, done.returncode)
