@@ -22,7 +22,10 @@ static void print_words(const struct opt *opts)
 	}
 }
 
-/* Runs are completed by asking the daemon, if one runs; files by the shell. */
+/*
+ * Runs are completed by asking the daemon, if one runs; files by the shell. The name of a run is anybody's text: compgen -W would expand it, and run
+ * what is in it.
+ */
 static void bash(void)
 {
 	puts("# bash completion for jobctl: source <(jobctl completion bash)\n"
@@ -46,7 +49,10 @@ static void bash(void)
 	     "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	     "\tcase $verb in\n"
 	     "\tadd|seal|ls|tree|show|why|follow|events|wait|logs|cancel|hold|release|pause|resume|retry|rm)\n"
-	     "\t\t[[ $cur == -* ]] || COMPREPLY+=($(compgen -W \"$(jobctl ls -n 50 2>/dev/null | awk 'NR > 1 { print $1, $NF }')\" -- \"$cur\")) ;;\n"
+	     "\t\t[[ $cur == -* ]] && return\n"
+	     "\t\twhile IFS= read -r word; do\n"
+	     "\t\t\t[[ $word == \"$cur\"* ]] && COMPREPLY+=(\"$(printf %q \"$word\")\")\n"
+	     "\t\tdone < <(jobctl ls -n 50 2>/dev/null | awk 'NR > 1 { print $1; print $NF }') ;;\n"
 	     "\tesac\n"
 	     "}\n"
 	     "complete -o default -o bashdefault -F _jobctl jobctl");
@@ -60,19 +66,33 @@ static void zsh(void)
 	bash();
 }
 
+/* -d 'TEXT': a dollar means nothing between these quotes. */
+static void fish_description(const char *text)
+{
+	fputs(" -d '", stdout);
+	for (; *text; text++) {
+		if (*text == '\'' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	puts("'");
+}
+
 static void fish_option(const struct verb *v, const struct opt *opt)
 {
 	printf("complete -c jobctl -n '__fish_seen_subcommand_from %s' -l %s", v->name, opt->name);
 	if (opt->letter)
 		printf(" -s %c", opt->letter);
-	printf("%s -d \"%s\"\n", opt_is_flag(opt) ? "" : " -r", opt->help);
+	fputs(opt_is_flag(opt) ? "" : " -r", stdout);
+	fish_description(opt->help);
 }
 
 static void fish(void)
 {
 	puts("# fish completion for jobctl: jobctl completion fish | source");
 	for (const struct verb *v = verbs; v->name; v++) {
-		printf("complete -c jobctl -n __fish_use_subcommand -a %s -d \"%s\"\n", v->name, v->summary);
+		printf("complete -c jobctl -n __fish_use_subcommand -a %s", v->name);
+		fish_description(v->summary);
 		for (const struct opt *opt = v->opts; opt->kind != OPT_NO_MORE; opt++)
 			fish_option(v, opt);
 	}

@@ -113,6 +113,19 @@ class Alone(unittest.TestCase):
         done = subprocess.run(["bash", "-c", script, "bash", "submit", "--fo"], capture_output=True, text=True, check=True)
         self.assertEqual("--follow --format", done.stdout.strip())
 
+    def test_no_description_ends_its_quotes_in_fish(self):
+        for line in jobctl("completion", "fish").stdout.splitlines()[1:]:
+            self.assertRegex(line, r"^[^\"$`]* -d '([^'\\]|\\['\\])+'$")
+
+    def test_the_name_of_a_run_is_completed_and_not_executed(self):
+        with kit.Daemon() as d:
+            d.submit("a: true\n", "--name", "sync$(>executed)")
+            script = jobctl("completion", "bash").stdout + 'COMP_WORDS=(jobctl show "$1"); COMP_CWORD=2; _jobctl; printf "%s\\n" "${COMPREPLY[@]}"\n'
+            env = dict(d.env, PATH=kit.BUILD + ":" + os.environ["PATH"])
+            done = subprocess.run(["bash", "-c", script, "bash", "sy"], capture_output=True, text=True, check=True, env=env, cwd=d.folder)
+            self.assertEqual((r"sync\$\(\>executed\)" + "\n", ""), (done.stdout, done.stderr))
+            self.assertFalse(os.path.exists(os.path.join(d.folder, "executed")))
+
 
 if __name__ == "__main__":
     unittest.main()
