@@ -32,7 +32,9 @@ static int write_all(int fd, const char *p, size_t n)
 	while (n) {
 		ssize_t w = write(fd, p, n);
 
-		if (w < 0 && errno == EINTR)
+		if (w < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);   /* who shares it has set O_NONBLOCK */
+		if (w < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (w < 0)
 			return complain(CTL_JOB_FAILED, "cannot write the output: %s", strerror(errno));

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """run: as if the command had been started here. And which daemon that is: the user's own is started once, never elsewhere."""
+import fcntl
 import json
 import os
 import signal
@@ -71,6 +72,20 @@ class Run(unittest.TestCase):
     def test_large_output_comes_whole(self):
         done = self.jobctl("run", "-c", "seq 200000")
         self.assertEqual((0, "".join("%d\n" % i for i in range(1, 200001))), (done.returncode, done.stdout))
+
+    def test_output_waits_for_a_pipe_that_does_not_block(self):
+        theirs, ours = os.pipe()
+        self.addCleanup(os.close, theirs)
+        os.set_blocking(ours, False)
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, 4096)
+        runner = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "run", "-n", "loud", "-c", "seq 20000"], stdout=ours)
+        os.close(ours)
+        self.addCleanup(runner.wait, kit.PATIENCE)
+        said = os.read(theirs, 1)
+        self.jobctl("wait", "loud", check=True)
+        with open(theirs, "rb", closefd=False) as f:
+            said += f.read()
+        self.assertEqual(b"".join(b"%d\n" % i for i in range(1, 20001)), said)
 
     def test_detached(self):
         done = self.jobctl("run", "-d", "-n", "later", "--", "sh", "-c", "exit 5")
