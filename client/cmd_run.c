@@ -122,7 +122,7 @@ static int patience_ms(const struct attend *at, bool pending)
 {
 	if (pending)
 		return 0;
-	return at->attempts || at->run_ended ? -1 : hold_up_wait_ms(&at->hold_up);
+	return at->attempts || at->run_ended || at->interrupted ? -1 : hold_up_wait_ms(&at->hold_up);
 }
 
 static int attend_once(struct attend *at)

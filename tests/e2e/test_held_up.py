@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Who waits for a command in the foreground hears what holds it up, and sees it through when that is over. Here it is a runner that cannot be started."""
 import os
+import signal
 import subprocess
 import unittest
 
@@ -32,6 +33,21 @@ class HeldUp(unittest.TestCase):
         self.mend()
         self.assertEqual("done\n", p.communicate(timeout=kit.PATIENCE)[0])
         self.assertEqual(0, p.returncode)
+
+    def test_interrupted_it_waits_without_work(self):
+        self.mend()
+        runner = int(self.d.jobctl("run", "-c", "echo $PPID", check=True).stdout)
+        os.kill(runner, signal.SIGSTOP)
+        self.addCleanup(os.kill, runner, signal.SIGCONT)
+        p = self.begin("run", "-n", "x", "true")
+        self.assertIn("2/x waits, the daemon is degraded", p.stderr.readline())
+        p.send_signal(signal.SIGINT)
+        self.assertIn("interrupted", p.stderr.readline())
+        self.assertEqual(5, self.d.jobctl("wait", "--timeout", "6", "2").returncode, "longer than it is to the next look")
+        with open("/proc/%d/schedstat" % p.pid, encoding="ascii") as f:
+            self.assertLess(int(f.read().split()[0]) / 1e9, 0.5)
+        os.kill(runner, signal.SIGCONT)
+        p.communicate(timeout=kit.PATIENCE)
 
     def test_map(self):
         p = self.begin("map", "echo")
