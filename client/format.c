@@ -2,7 +2,6 @@
 #include "format.h"
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <string.h>
 
 static const struct { const char *name; enum format format; } names[] = {
@@ -40,6 +39,36 @@ static bool has_jobs_key(const char *s, size_t len)
 	return false;
 }
 
+/* The line can stand in front of the `jobs:` of a YAML file: a comment, an option of the run, or what belongs to one. */
+static bool may_precede_jobs(const char *p, size_t len)
+{
+	static const char *const options[] = {
+		"name", "key", "workers", "barrier", "order", "on_error", "on-error", "interval_s", "interval-s", "period_s", "period-s",
+		"jitter_s", "jitter-s", "deadline_s", "deadline-s", "cwd", "env", "labels", "defaults",
+	};
+
+	if (len == 0 || memchr(" \t\r#}]", *p, 7))
+		return true;
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		size_t n = strlen(options[i]);
+
+		if (len > n && memcmp(p, options[i], n) == 0 && p[n] == ':')
+			return true;
+	}
+	return false;
+}
+
+/* What is no YAML so far may become it. */
+static enum format lines_or_more(const char *s, size_t len)
+{
+	for (const char *p = s, *end = s + len, *eol; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!may_precede_jobs(p, (size_t)(eol - p)))
+			return FORMAT_LINES;
+	}
+	return FORMAT_GUESS;
+}
+
 /* One object on the first line, without jobs in it: NDJSON. */
 static bool is_ndjson(const char *s, size_t len)
 {
@@ -51,7 +80,14 @@ static bool is_ndjson(const char *s, size_t len)
 	return yes;
 }
 
-enum format format_guess(const char *file, const char *start, size_t len)
+static size_t whole_lines(const char *s, size_t len)
+{
+	const char *last = memrchr(s, '\n', len);
+
+	return last ? (size_t)(last - s) + 1 : 0;
+}
+
+enum format format_guess(const char *file, const char *start, size_t len, bool all)
 {
 	const char *dot = strrchr(file, '.');
 	enum format by_name = dot ? named(dot + 1) : FORMAT_GUESS;
@@ -62,9 +98,11 @@ enum format format_guess(const char *file, const char *start, size_t len)
 		start++;
 		len--;
 	}
+	if (!all && (len = whole_lines(start, len)) == 0)
+		return FORMAT_GUESS;
 	if (len && (*start == '{' || *start == '['))
 		return is_ndjson(start, len) ? FORMAT_NDJSON : FORMAT_JSON;
 	if ((len >= 3 && memcmp(start, "---", 3) == 0) || (len >= 5 && memcmp(start, "%YAML", 5) == 0) || has_jobs_key(start, len))
 		return FORMAT_YAML;
-	return FORMAT_LINES;
+	return all ? FORMAT_LINES : lines_or_more(start, len);
 }

@@ -97,9 +97,9 @@ static bool all_blank(const char *s, size_t n)
 	return true;
 }
 
-int reader_peek(struct reader *r, const char **ret, size_t *ret_len)
+int reader_peek(struct reader *r, size_t seen, const char **ret, size_t *ret_len)
 {
-	while (!r->eof && all_blank(r->data.p + r->pos, r->data.len - r->pos))
+	while (!r->eof && (r->data.len - r->pos <= seen || all_blank(r->data.p + r->pos, r->data.len - r->pos)))
 		if (fill(r) != 0)
 			return -1;
 	*ret = r->data.p + r->pos;

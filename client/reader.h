@@ -24,8 +24,9 @@ void reader_done(struct reader *r);
 
 /* reader_line - the next line without its line break; valid until the next call. 1, 0 at the end, -1 with errno (EMSGSIZE: too long). */
 int reader_line(struct reader *r, char **ret, size_t *ret_len);
-/* reader_peek - what has been read and not consumed, at least up to the first character that is not blank (unless there is none). 0 or -1. */
-int reader_peek(struct reader *r, const char **ret, size_t *ret_len);
+/* reader_peek - what has been read and not consumed: more than seen bytes, and up to the first character that is not blank, if there is so
+ * much. 0 or -1. */
+int reader_peek(struct reader *r, size_t seen, const char **ret, size_t *ret_len);
 /* reader_rest - all the rest, NUL-terminated, not counting the NUL; at most max bytes (EFBIG). Valid until reader_done. 0 or -1. */
 int reader_rest(struct reader *r, size_t max, char **ret, size_t *ret_len);
 /* reader_would_block - no whole line is there, and reading would wait for somebody to write one. */

@@ -103,21 +103,29 @@ static int open_ndjson(struct source *s, struct fault *f)
 	return 0;
 }
 
-static int source_begin(struct source *s, struct fault *f)
+/* A pipe may give the beginning in pieces: read on until it tells. */
+static int guess(struct source *s, struct fault *f)
 {
 	const char *start;
-	size_t len;
+	size_t len = 0;
 
+	while (s->format == FORMAT_GUESS) {
+		if (reader_peek(&s->reader, len, &start, &len) != 0)
+			return cannot_read(s, f);
+		s->format = format_guess(s->file, start, len, s->reader.eof || len > READER_LINE_MAX);
+	}
+	return 0;
+}
+
+static int source_begin(struct source *s, struct fault *f)
+{
 	if (reader_open(&s->reader, s->file) != 0) {
 		fault_set(f, s->file, (struct place){ 0 }, "cannot be opened: %s", strerror(errno));
 		f->status = CTL_USAGE;
 		return -1;
 	}
-	if (s->format == FORMAT_GUESS) {
-		if (reader_peek(&s->reader, &start, &len) != 0)
-			return cannot_read(s, f);
-		s->format = format_guess(s->file, start, len);
-	}
+	if (guess(s, f) != 0)
+		return -1;
 	if (s->format == FORMAT_YAML || s->format == FORMAT_JSON)
 		return open_document(s, f);
 	s->run = json_object();

@@ -294,8 +294,23 @@ START_TEST(a_text_tells_what_it_is)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		ck_assert_msg(format_guess(cases[i].file, cases[i].text, strlen(cases[i].text)) == cases[i].format, "%s: %s",
+		ck_assert_msg(format_guess(cases[i].file, cases[i].text, strlen(cases[i].text), true) == cases[i].format, "%s: %s",
 			      cases[i].file, cases[i].text);
+}
+END_TEST
+
+START_TEST(a_text_that_has_only_begun_tells_it_as_soon_as_it_can)
+{
+	static const struct { const char *text; enum format format; } cases[] = {
+		{ "", FORMAT_GUESS }, { "a: tr", FORMAT_GUESS }, { "a: true\n", FORMAT_LINES }, { "# x\na: true\nb", FORMAT_LINES },
+		{ "# x\n", FORMAT_GUESS }, { "name: x\n", FORMAT_GUESS }, { "defaults:\n  nice: 1\n\nworkers: 3\n", FORMAT_GUESS },
+		{ "name: x\njobs:", FORMAT_GUESS }, { "name: x\njobs:\n", FORMAT_YAML }, { "name: x\nb: y\n", FORMAT_LINES },
+		{ "names: x\n", FORMAT_LINES }, { "--", FORMAT_GUESS }, { "---\n", FORMAT_YAML }, { "{\"path\":", FORMAT_GUESS },
+		{ "{\"path\":\"a\"}\n", FORMAT_NDJSON }, { "{\n", FORMAT_JSON },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		ck_assert_msg(format_guess("-", cases[i].text, strlen(cases[i].text), false) == cases[i].format, "%s", cases[i].text);
 }
 END_TEST
 
@@ -308,7 +323,8 @@ int main(void)
 		deep_nesting_is_refused_before_the_stack_is, json_mistakes_have_a_line_and_a_column,
 		the_place_of_a_field_is_found_as_deep_as_it_is_there, jobs_are_a_mapping_or_a_list, env_inherit_is_resolved_here,
 		a_line_is_a_path_and_a_command, a_line_can_name_what_it_waits_for, comments_and_blank_lines_are_no_jobs,
-		mistakes_in_lines_have_a_column, a_text_tells_what_it_is, NULL
+		mistakes_in_lines_have_a_column, a_text_tells_what_it_is,
+		a_text_that_has_only_begun_tells_it_as_soon_as_it_can, NULL
 	};
 
 	return kit_run("spec", tests);

@@ -169,6 +169,12 @@ class Submit(unittest.TestCase):
         self.assertEqual(0, self.jobctl("wait", run).returncode)
         self.assertEqual({"a", "b"}, set(self.daemon.jobs(run)))
 
+    def test_a_file_that_comes_in_pieces_is_what_it_is_as_a_whole(self):
+        words = [kit.JOBCTL, "--socket", self.daemon.socket, "submit", "--wait", "-"]
+        for text in ("name: x\n" + 1000 * "# a comment\n" + "jobs:\n  a: true\n", json.dumps({"path": "a", "shell": "true # " + "x" * 20000}) + "\n"):
+            done = subprocess.run(words, input=text, pipesize=4096, capture_output=True, text=True, timeout=kit.PATIENCE)
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+
     def test_options_in_an_added_file_are_refused(self):
         run = int(self.jobctl("submit", "--open", "-", text="a: true\n", check=True).stdout)
         done = self.jobctl("add", run, "-", text='{"name":"x"}\n{"path":"b","shell":"true"}\n')
