@@ -57,7 +57,10 @@ static int make_dirs(const char *path)
 	return rc;
 }
 
-/* It is a session of its own, in /, with its messages in log; its stdout is ready_fd. */
+/*
+ * It is a session of its own, in /, with its messages in log; its stdout is ready_fd. It outlives us, so it gets no other descriptor: a lock of the
+ * script that called us would stay taken, and who reads a pipe to its end would wait.
+ */
 static int spawn_jobd(const char *jobd, char *const argv[], const char *log, int ready_fd, pid_t *ret)
 {
 	posix_spawn_file_actions_t fa;
@@ -76,6 +79,8 @@ static int spawn_jobd(const char *jobd, char *const argv[], const char *log, int
 		rc = posix_spawn_file_actions_adddup2(&fa, ready_fd, STDOUT_FILENO);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_addopen(&fa, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (rc == 0)
+		rc = posix_spawn_file_actions_addclosefrom_np(&fa, STDERR_FILENO + 1);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_addchdir_np(&fa, "/");
 	if (rc == 0)

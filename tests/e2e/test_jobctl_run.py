@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import unittest
@@ -133,6 +134,15 @@ class Start(unittest.TestCase):
         self.assertEqual(0, self.jobctl("ping").returncode)
         self.assertEqual(0, self.jobctl("shutdown").returncode)
         self.assertEqual(4, self.jobctl("ping").returncode)
+
+    @unittest.skipIf(os.path.exists("/run/jobd/socket"), "a system daemon answers here")
+    def test_it_keeps_no_descriptor_of_who_started_it(self):
+        theirs, ours = os.pipe()
+        self.addCleanup(os.close, theirs)
+        subprocess.run([kit.JOBCTL, "ls"], env=self.env, pass_fds=[ours], timeout=kit.PATIENCE, check=True)
+        os.close(ours)
+        self.assertTrue(select.select([theirs], [], [], kit.PATIENCE)[0], "somebody still holds the other end")
+        self.assertEqual(b"", os.read(theirs, 1))
 
     @unittest.skipIf(os.path.exists("/run/jobd/socket"), "a system daemon answers here")
     def test_a_mistake_in_the_users_configuration_is_told(self):
