@@ -297,7 +297,7 @@ static int64_t next_ms(const struct fetch *f, int64_t now)
 	for (uint32_t i = 0; i < f->n_slots; i++) {
 		const struct slot *s = &f->slot[i];
 
-		if (s->state == SLOT_WAITING)
+		if (s->state == SLOT_WAITING && may_begin(f, s))
 			next = sooner(next, s->due_ms);
 		if (s->state == SLOT_RUNNING)
 			next = sooner(next, s->last_ms + f->o->stall_ms);

@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import itertools
+import resource
 import zlib
 
 import kit
@@ -282,6 +283,13 @@ class RightBytes(kit.FetchTest):
     def test_overload_halves_the_streams(self):
         done = self.good(lambda r: r.send(503, []) if r.number == 3 else Thing(DATA)(r))
         self.assertEqual(2, done.end["streams_final"])
+
+    def test_a_part_that_must_wait_for_a_stream_costs_nothing(self):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = self.good(lambda r: r.send(503, []) if r.number in (3, 4) else Thing(DATA).part(r, rate=150_000))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        self.assertLess(spent, done.end["elapsed_ms"] / 8)
 
     def test_a_stalled_stream_is_tried_again(self):
         def answer(request):
