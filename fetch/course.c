@@ -471,8 +471,13 @@ static void not_modified(struct slot *s)
 	slot_stop(s);
 }
 
+/* If-Match of S3 only allows: an answer that is whole in spite of it is no dislike of the condition. */
 static void without_condition(struct slot *s)
 {
+	if (s->f->is_s3) {
+		go_whole(s, "the server does not serve ranges any more");
+		return;
+	}
 	s->f->no_if_range = true;
 	again(s);
 }

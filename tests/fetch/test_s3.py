@@ -167,6 +167,9 @@ class S3(kit.FetchTest):
         self.server.add("/bucket/k", lambda r: Bucket(noise(1_000_003, r.number), '"v%d"' % r.number)(r))
         self.untouched(self.fetch("s3://bucket/k", *PARTS, env=self.env), CHANGED, left=())
 
+    def test_ranges_are_lost_on_the_way(self):
+        self.good("k", lambda r: Bucket(DATA)(r) if r.number == 1 else Bucket(DATA).whole(r), options=("--deadline", "20"))
+
     def test_a_redirect_is_told_and_not_signed_for_somebody_else(self):
         self.write(kit.OLD)
         self.server.add("/bucket/k", lambda r: r.send(307, [("Location", self.server.url("/elsewhere"))]))
