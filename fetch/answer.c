@@ -43,7 +43,7 @@ static void content_length(struct answer *a, const char *value)
 {
 	uint64_t v;
 
-	a->length = number(&value, &v) && *value == '\0' ? v : SIZE_UNKNOWN;
+	a->length = !a->chunked && number(&value, &v) && *value == '\0' ? v : SIZE_UNKNOWN;
 }
 
 /* "bytes 0-9/10", "bytes 0-9/" and an asterisk, "bytes " asterisk "/10" */
@@ -85,9 +85,12 @@ static void content_type(struct answer *a, const char *value)
 	a->multipart = strncasecmp(value, "multipart/byteranges", 20) == 0;
 }
 
+/* The chunks tell the length, whatever a Content-Length beside them says. */
 static void transfer_encoding(struct answer *a, const char *value)
 {
 	a->chunked = strcasecmp(value, "identity") != 0;
+	if (a->chunked)
+		a->length = SIZE_UNKNOWN;
 }
 
 static void etag(struct answer *a, const char *value)

@@ -86,13 +86,17 @@ static enum verdict whole(const struct asked *asked, const struct answer *a, con
 
 static enum verdict unsatisfied(const struct asked *asked, const struct answer *a, const struct object *known)
 {
+	bool told = a->range == RANGE_UNSATISFIED && a->total != SIZE_UNKNOWN;
+
+	if (asked->what == ASK_WHOLE)
+		return V_FATAL;                 /* there was no range */
 	if (asked->what == ASK_FIRST && asked->user_range)
 		return V_BEYOND;
 	if (asked->what == ASK_FIRST)
 		return a->range == RANGE_UNSATISFIED && a->total == 0 ? V_EMPTY : V_BAD_RANGE;
 	if (known->total == SIZE_UNKNOWN)
-		return V_END;
-	if (a->range == RANGE_UNSATISFIED && a->total != known->total && a->total != SIZE_UNKNOWN)
+		return told && a->total != asked->from ? V_CHANGED : V_END;
+	if (told && a->total != known->total)
 		return V_CHANGED;
 	return asked->what == ASK_REST && a->range == RANGE_UNSATISFIED ? V_COMPLETE : V_BAD_RANGE;
 }

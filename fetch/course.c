@@ -95,6 +95,7 @@ static void accept_whole_again(struct slot *s)
 	uint64_t at = plan_part(f, s->part)->at;
 
 	s->expected = s->answer.length;
+	f->length_verified = f->object.total != SIZE_UNKNOWN || s->expected != SIZE_UNKNOWN || s->answer.chunked;
 	if (at == f->first || (f->object.validator && check_same(&s->answer, &f->object)))
 		s->skip = at;
 	else
@@ -289,6 +290,10 @@ static void closed(struct slot *s)
 		fail_set(&f->why, FETCH_RANGE, "%s: the object ends after %" PRIu64 " bytes, before the end of --range %s", s->url.shown, at, f->o->range);
 		return;
 	}
+	if (s->skip > 0) {
+		failed(s, FETCH_SHORT, "the body is shorter than it was before", 0);
+		return;
+	}
 	jt_fetch_close(f->plan, s->part);
 	f->end = at;
 	if (f->object.total == SIZE_UNKNOWN)
@@ -306,7 +311,7 @@ static void body_over(struct slot *s, CURLcode result)
 		part_done(s);
 	else if (!all_came)
 		no_answer(s, result);
-	else if (s->verdict == V_WHOLE && s->expected == SIZE_UNKNOWN)
+	else if (s->verdict == V_WHOLE && f->object.total == SIZE_UNKNOWN)
 		closed(s);
 	else if (f->one_by_one && s->answer.last + 1 < s->asked.to)
 		closed(s);

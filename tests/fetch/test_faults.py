@@ -30,6 +30,13 @@ def wrong_range(shown):
     return answer
 
 
+def send_chunk(request, data, more=(), end=True):
+    """All of it as one chunk; end: and then the end, in order."""
+    request.head(200, [("ETag", '"v1"'), ("Transfer-Encoding", "chunked"), *more])
+    request.body(b"%x\r\n%s\r\n" % (len(data), data) + (b"0\r\n\r\n" if end else b""))
+    request.keep = end
+
+
 class RightBytes(kit.FetchTest):
     """What the server does is legal, or can be mended."""
 
@@ -231,6 +238,17 @@ class RightBytes(kit.FetchTest):
                 request.body(b"%x\r\n%s\r\n" % (len(piece), piece))
             request.body(b"0\r\n\r\n")
         self.assertTrue(self.good(answer).end["length_verified"])
+
+    def test_chunks_count_more_than_a_length(self):
+        self.good(lambda r: send_chunk(r, DATA, [("Content-Length", SIZE // 2)]))
+
+    def test_chunks_are_cut_and_go_on(self):
+        for rest in (send_chunk, lambda r, data: Thing(data).whole(r)):
+            self.server.forget()
+            self.assertTrue(self.good(lambda r, rest=rest: send_chunk(r, DATA[:400_000], end=False) if r.number == 1 else rest(r, DATA)).end["length_verified"])
+        self.server.forget()
+        done = self.good(lambda r: send_chunk(r, DATA[:400_000], end=False) if r.number == 1 else Thing(DATA).whole(r, length=False, cut=SIZE))
+        self.assertFalse(done.end["length_verified"])
 
     def test_ended_by_the_connection_alone(self):
         done = self.good(lambda r: Thing(DATA).whole(r, length=False, cut=SIZE))
@@ -513,6 +531,17 @@ class Refused(kit.FetchTest):
     def test_shorter_than_its_length(self):
         self.bad(lambda r: r.send(200, [("ETag", '"v1"'), ("Content-Length", SIZE)], DATA, length=False, cut=SIZE - 1), SHORT)
 
+    def test_always_416(self):
+        self.bad(lambda r: r.send(416, []), HTTP, left=())
+
+    def test_416_without_a_range_is_no_end(self):
+        self.bad(lambda r: send_chunk(r, DATA, end=False) if r.number == 1 else r.send(416, []), HTTP, left=())
+
+    def test_the_rest_of_one_stream_ends_early(self):
+        for first in (lambda r: send_chunk(r, DATA[:700_000], end=False), lambda r: Thing(DATA).whole(r, cut=400_000)):
+            self.server.forget()
+            self.bad(lambda r, first=first: first(r) if r.number == 1 else Thing(DATA).whole(r, length=False, cut=600_000), SHORT, "--alloc", "none")
+
     def test_chunks_without_their_end(self):
         def answer(request):
             request.head(200, [("ETag", '"v1"'), ("Transfer-Encoding", "chunked")])
@@ -534,6 +563,7 @@ class Refused(kit.FetchTest):
         self.bad(Thing(DATA), RANGE, "--range", "%d-%d" % (SIZE - 10, SIZE), left=())
         self.bad(Thing(DATA), RANGE, "--range", "%d-%d" % (SIZE, SIZE + 10), left=())
         self.bad(lambda r: Thing(DATA).whole(r), RANGE, "--range", "0-%d" % SIZE, left=())
+        self.bad(lambda r: send_chunk(r, DATA), RANGE, "--range", "%d-%d" % (SIZE, SIZE + 10), left=())
 
     def test_partial_content_that_nobody_asked_for(self):
         self.bad(lambda r: r.send(206, [("Content-Range", "bytes 0-9/10")], b"0123456789") if not r.range else r.send(416, []), HTTP, left=())

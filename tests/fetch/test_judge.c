@@ -116,6 +116,10 @@ START_TEST(nothing_more_is_told_by_416)
 	ck_assert_int_eq(rest("HTTP/1.1 206 x\nContent-Range: bytes 1000-1001/1002\n"), V_CHANGED);
 	known(V1, SIZE_UNKNOWN);
 	ck_assert_int_eq(part(1000, 1100, "HTTP/1.1 416 x\n"), V_END);
+	ck_assert_int_eq(part(1000, 1100, "HTTP/1.1 416 x\nContent-Range: bytes */1000\n"), V_END);
+	ck_assert_int_eq(part(1000, 1100, "HTTP/1.1 416 x\nContent-Range: bytes */1001\n"), V_CHANGED);
+	struct asked whole = { .what = ASK_WHOLE };
+	ck_assert_int_eq(check(&whole, answer("HTTP/1.1 416 x\n"), &object), V_FATAL);
 }
 END_TEST
 
