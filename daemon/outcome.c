@@ -207,17 +207,24 @@ static void it_forks(struct run *r)
 	health_forks(r->e);
 }
 
+/* The first start since the submission, or since a retry that was asked for. */
+static void begin_budget(const struct active *a, int64_t started_at_us)
+{
+	struct job_mem *m = run_mem(a->run, a->idx);
+	int64_t ms = (started_at_us - a->run->submitted_at_us) / 1000;
+
+	if (!m->budget_ms)
+		m->budget_ms = ms < 1 ? 1 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
 static void note_start(struct active *a, int32_t pid, int64_t started_at_us)
 {
 	struct run *r = a->run;
-	struct job_mem *m = run_mem(r, a->idx);
 	struct store_op *op;
-	int64_t ms = (started_at_us - r->submitted_at_us) / 1000;
 
 	a->pid = pid;
 	a->started_at_us = started_at_us;
-	if (!m->budget_ms)
-		m->budget_ms = ms < 1 ? 1 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+	begin_budget(a, started_at_us);
 	if (!r->started_at_us)
 		r->started_at_us = started_at_us;
 	if (r->is_map)
@@ -295,6 +302,8 @@ static void one_end(struct active *a, const struct rm_end *end)
 		it_forks(a->run);
 	if (a->state != A_RUNNING && end->started_at_us)
 		note_start(a, end->pid, end->started_at_us);
+	else if (end->started_at_us)
+		begin_budget(a, end->started_at_us);    /* an earlier jobd saw it start, and that is on no record */
 	if (end->cause == RM_BY_KILL && !a->end_reason) {
 		log_warn("job %u/%s: attempt %u was terminated by the runner, which was told to go", a->run->id,
 			 jt_job_path(a->run->sched, a->idx, NULL), a->attempt);

@@ -371,6 +371,21 @@ class Restart(Case):
         self.wait(run)
         self.assertEqual((self.jobs(run)["a"]["exit_code"], self.jobs(run)["a"]["attempts"]), (7, 1))
 
+    def test_the_time_for_retries_begins_with_the_first_start_though_jobd_died_since(self):
+        job = self.puppet_jobs("j", after=["first"], retry={"max": 1, "elapsed_s": 3600, "cap_s": 0, "max_s": 0})
+        run = self.submit(dict(job, first="true"))
+        self.pup.accept()
+        self.d.kill()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.d.state, "jobd.db"))) as db, db:
+            db.execute("UPDATE runs SET submitted_at = submitted_at - 7200000000")       # it waited for long before it began
+        self.d.start()
+        self.connect()
+        self.pup.end("j", 1)
+        self.assertEqual(self.pup.accept(), "j")
+        self.pup.end("j")
+        self.wait(run)
+        self.assertEqual((self.jobs(run)["j"]["state"], self.jobs(run)["j"]["attempts"]), ("ok", 2))
+
     def test_an_end_whose_consequences_were_not_recorded_has_them_after_a_restart(self):
         run = self.submit({"a": "exit 3", "a/b": "true", "end": {"shell": "true", "after": ["a/"], "when": "finished"}})
         self.wait(run)
