@@ -44,6 +44,7 @@ struct follower {
 	uint64_t id;
 	uint32_t attempt;
 	bool err, follow, asking;
+	bool waits;                     /* for room, with the next piece */
 	int fd;
 	int64_t offset;
 	int64_t size;                   /* of what has been written, when it was looked at last */
@@ -197,8 +198,11 @@ static void watch_file(struct follower *f)
 
 static void drained(void *arg, struct call *call)
 {
+	struct follower *f = arg;
+
 	(void)call;
-	step(arg);
+	f->waits = false;
+	step(f);
 }
 
 static bool open_file(struct follower *f)
@@ -261,13 +265,21 @@ static void cannot_read(struct follower *f, int error)
 	follower_free(f);
 }
 
+/* The next one goes when the others have had their turn, be the client ever so quick, and when there is room for it. */
+static void send_piece(struct follower *f, const char *data, size_t n)
+{
+	call_continue(f->call, chunk_json(f, data, n, false));
+	f->waits = true;
+	call_on_drain(f->call, drained, f);
+}
+
 static void step(struct follower *f)
 {
 	bool grows = may_grow(f), all = false;
 	char buf[CHUNK];
 	ssize_t n;
 
-	if (f->asking)
+	if (f->asking || f->waits)
 		return;
 	if (!open_file(f)) {
 		if (is_lacking(errno))
@@ -278,25 +290,14 @@ static void step(struct follower *f)
 			finish(f, "", 0, false);
 		return;
 	}
-	for (;;) {
-		n = read_piece(f, buf, &all);
-		if (n < 0) {
-			cannot_read(f, errno);
-			return;
-		}
-		if (!f->follow) {
-			finish(f, buf, (size_t)n, all && !grows);
-			return;
-		}
-		if (n == 0 && !f->dropped)
-			break;
-		call_continue(f->call, chunk_json(f, buf, (size_t)n, false));
-		if (call_is_full(f->call)) {
-			call_on_drain(f->call, drained, f);
-			return;
-		}
-	}
-	if (!grows)
+	n = read_piece(f, buf, &all);
+	if (n < 0)
+		cannot_read(f, errno);
+	else if (!f->follow)
+		finish(f, buf, (size_t)n, all && !grows);
+	else if (n || f->dropped)
+		send_piece(f, buf, (size_t)n);
+	else if (!grows)
 		finish(f, "", 0, true);
 }
 

@@ -7,6 +7,7 @@ import math
 import os
 import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -346,6 +347,43 @@ class Output(Writer):
         process.wait(kit.PATIENCE)
         return got
 
+
+
+class Followers(Case):
+    """Who follows a large output, and the others."""
+    PIECES = 256            # of 64 KiB
+
+    def follow(self, run):
+        conn = varlink.Connection(self.d.socket, kit.PATIENCE)
+        self.addCleanup(conn.close)
+        conn.send("org.jobd.Logs", {"run": run, "path": "j", "stream": "out", "follow": True}, more=True)
+        return conn
+
+    def test_one_that_reads_as_fast_as_it_can_holds_up_nobody(self):
+        size = self.PIECES << 18
+        run = self.submit({"j": {"argv": [sys.executable, "-c", "import os; os.ftruncate(1, %d)" % size]}})
+        self.wait(run)
+        follow, came, buffer = self.follow(run), 0, bytearray(1 << 20)
+        came += follow.sock.recv_into(buffer)
+        self.conn.send("org.jobd.Stats")
+        while self.conn.sock not in select.select([self.conn.sock, follow.sock], [], [], kit.PATIENCE)[0]:
+            came += follow.sock.recv_into(buffer)
+        self.conn.receive()
+        self.assertLess(came, size // 4, "the answer came behind the output")
+
+    def test_one_that_does_not_read_for_a_while_misses_nothing(self):
+        write = "import os\nfor _ in range(%d): os.write(1, b'x' * 65536), os.fdatasync(1)" % self.PIECES
+        run = self.submit(dict(self.puppet_jobs("go"), j={"argv": [sys.executable, "-c", write], "after": ["go"]}))
+        follow = self.follow(run)
+        self.pup.accept()
+        self.pup.end("go")
+        self.wait(run)
+        got, eof = Pieces(), False
+        while not eof:
+            reply = follow.receive()["parameters"]
+            got.take(reply)
+            eof = reply["eof"]
+        self.assertEqual(len(got.all()), self.PIECES << 16)
 
 
 class Budget(Writer):
