@@ -2,6 +2,7 @@
 /* bridge: stdin and stdout become a connection to the daemon, for varlink clients that start a command (also through ssh). */
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,14 @@
 #include "talk.h"
 #include "verbs.h"
 
+/* The socket has a time limit, and either end of ours may be one that others made not block: both only mean that it takes longer. */
+static bool is_to_be_repeated(int fd, short events)
+{
+	if (errno == EAGAIN)
+		poll(&(struct pollfd){ .fd = fd, .events = events }, 1, -1);
+	return errno == EAGAIN || errno == EINTR;
+}
+
 /* 1: copied; 0: end of file; -1: errno. */
 static int copy_some(int from, int to)
 {
@@ -19,11 +28,11 @@ static int copy_some(int from, int to)
 
 	do {
 		n = read(from, block, sizeof(block));
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && is_to_be_repeated(from, POLLIN));
 	for (ssize_t at = 0; at < n;) {
 		ssize_t w = write(to, block + at, (size_t)(n - at));
 
-		if (w < 0 && errno != EINTR)
+		if (w < 0 && !is_to_be_repeated(to, POLLOUT))
 			return -1;
 		at += w > 0 ? w : 0;
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """cancel, hold, release, pause, resume, retry, rm, status, stats, ping, shutdown, bridge: what changes when they are used."""
+import fcntl
 import json
 import os
 import subprocess
@@ -131,6 +132,22 @@ class Control(unittest.TestCase):
         done = subprocess.run([kit.JOBCTL, "--socket", self.daemon.socket, "bridge"], input=b'{"method":"org.varlink.service.GetInfo"}\0',
                               capture_output=True, timeout=kit.PATIENCE, check=True)
         self.assertIn("org.jobd", json.loads(done.stdout.rstrip(b"\0"))["parameters"]["interfaces"])
+
+    def test_bridge_waits_for_a_pipe_that_does_not_block(self):
+        question = {"method": "org.varlink.service.GetInterfaceDescription", "parameters": {"interface": "org.jobd"}}
+        theirs, ours = os.pipe()
+        self.addCleanup(os.close, theirs)
+        os.set_blocking(ours, False)
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, 4096)
+        bridge = subprocess.Popen([kit.JOBCTL, "--socket", self.daemon.socket, "bridge"], stdin=subprocess.PIPE, stdout=ours)
+        os.close(ours)
+        bridge.stdin.write(100 * (json.dumps(question).encode() + b"\0"))
+        bridge.stdin.close()
+        with open(theirs, "rb", closefd=False) as f:
+            said = f.read()
+        self.assertEqual(0, bridge.wait(kit.PATIENCE))
+        replies = [json.loads(reply) for reply in said.split(b"\0")[:-1]]
+        self.assertEqual(100, sum("interface org.jobd" in reply["parameters"]["description"] for reply in replies))
 
 
 if __name__ == "__main__":
