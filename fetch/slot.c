@@ -308,6 +308,9 @@ static void set_up(struct slot *s)
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);    /* a name that is being looked up holds up no end */
+#endif
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, s->error);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, s);

@@ -575,6 +575,12 @@ class Refused(kit.FetchTest):
     def test_the_deadline_while_nothing_comes(self):
         self.bad(lambda r: r.stall(), DEADLINE, "--deadline", "0.3", left=())
 
+    def test_the_deadline_while_a_name_is_looked_up(self):
+        self.write(kit.OLD)
+        done = self.fetch("http://no-such-host.invalid/x", "--deadline", "0.3", before=self.failing("connect:delay_enter=3000000"))
+        self.untouched(done, DEADLINE, left=())
+        self.assertLess(done.end["elapsed_ms"], 5000)
+
     def test_usage(self):
         url = self.server.add("/x", Thing(DATA))
         self.write(kit.OLD)
