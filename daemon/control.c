@@ -252,6 +252,7 @@ void control_stop_run(struct run *r, enum jt_stop how, enum jt_stop_why why)
 		log_error("run %u: %s", r->id, je.text);
 		return;
 	}
+	r->sealed = r->sealed || !r->is_map;    /* nothing is added to a stopped stream */
 	if (stopped > r->stopped) {
 		r->stop_why = r->stopped ? r->stop_why : why;
 		r->stopped = stopped;
@@ -272,7 +273,6 @@ int control_cancel(struct run *r, const char *path, bool now, uint32_t *ret_n, s
 	*ret_n = 1;
 	if (r->map)
 		return map_control(r->map, false, err);
-	r->sealed = true;       /* nothing is added to a cancelled stream */
 	control_stop_run(r, now ? JT_STOP_NOW : JT_STOP, JT_STOP_CANCEL);
 	run_check_end(r);
 	return 0;

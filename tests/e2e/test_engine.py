@@ -386,6 +386,20 @@ class Restart(Case):
         self.wait(run)
         self.assertEqual((self.jobs(run)["j"]["state"], self.jobs(run)["j"]["attempts"]), ("ok", 2))
 
+    def test_a_stopped_stream_is_sealed_also_for_a_retry_after_a_restart(self):
+        run = self.call("Open", mode="stream")["run"]
+        self.call("Add", run=run, jobs=[dict(self.puppet_jobs("a")["a"], path="a", on_error="stop")])
+        self.pup.accept()
+        self.pup.end("a", 1)
+        self.wait(str(run))
+        self.restart()
+        self.call("Retry", run=str(run))
+        self.pup.accept()
+        self.assertEqual(self.call("List")["runs"][0]["state"], "running")
+        self.assertEqual(self.refusal("Add", run=run, jobs=[{"path": "b", "shell": "true"}]).name, "org.jobd.Refused")
+        self.pup.end("a")
+        self.assertEqual(self.wait(str(run))["exit"], 0)
+
     def test_an_end_whose_consequences_were_not_recorded_has_them_after_a_restart(self):
         run = self.submit({"a": "exit 3", "a/b": "true", "end": {"shell": "true", "after": ["a/"], "when": "finished"}})
         self.wait(run)
