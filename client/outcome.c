@@ -166,7 +166,7 @@ static void take_event(struct follow *f, const json_t *event)
 	event_line(f->out, event, EVENT_OF_ONE_RUN);
 }
 
-/* 0, or CTL_INTERRUPTED: nobody reads any more (`follow | head`). */
+/* 0, or why not: CTL_INTERRUPTED when nobody reads any more (`follow | head`). */
 static int take_events(struct follow *f, const json_t *reply)
 {
 	json_t *event;
@@ -174,7 +174,9 @@ static int take_events(struct follow *f, const json_t *reply)
 
 	json_array_foreach(json_object_get(reply, "events"), i, event)
 		take_event(f, event);
-	return fflush(f->out) == 0 ? 0 : CTL_INTERRUPTED;
+	if (fflush(f->out) == 0)
+		return 0;
+	return errno == EPIPE ? CTL_INTERRUPTED : complain(CTL_JOB_FAILED, "cannot write what happens: %s", strerror(errno));
 }
 
 /* Until an event has come, a signal, or the time to draw again. 1: events; 0: time; -1: a signal. */

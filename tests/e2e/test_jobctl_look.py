@@ -242,6 +242,13 @@ class Look(unittest.TestCase):
         self.assertEqual(130, follower.wait(kit.PATIENCE))
         self.jobctl("cancel", run, check=True)
 
+    def test_follow_says_that_it_cannot_write(self):
+        run = self.daemon.submit("a: true\n")
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([kit.JOBCTL, "--socket", self.daemon.socket, "follow", str(run)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=kit.PATIENCE)
+        self.assertEqual((1, "jobctl: cannot write what happens: No space left on device\n"), (done.returncode, done.stderr))
+
     def test_follow_draws_one_line_on_a_terminal_and_detaches(self):
         fifo = self.fifo()
         run = self.daemon.submit("a: read x < %s\n" % fifo, "--name", "night")
