@@ -200,6 +200,14 @@ void finish(struct fetch *f)
 
 /* ---- not complete ---------------------------------------------------------------------------------------------------- */
 
+/* What an earlier run has left was not looked at yet. */
+static bool is_of_before(const struct fetch *f)
+{
+	struct stat st;
+
+	return !f->writer.started && fstat(f->target.fd, &st) == 0 && st.st_size > 0;
+}
+
 static bool is_worth_keeping(const struct fetch *f)
 {
 	return !f->gone && f->plan && jt_fetch_in_file(f->plan) > 0 && f->end != OPEN_END && f->object.total != SIZE_UNKNOWN;
@@ -210,7 +218,7 @@ void finish_failed(struct fetch *f)
 {
 	net_drop_slots(f);
 	net_await(f, PATIENCE_MS);
-	if (f->writer.given > 0 || f->target.kind != TARGET_FILE || f->dropped)
+	if (f->writer.given > 0 || f->target.kind != TARGET_FILE || f->dropped || is_of_before(f))
 		return;
 	if (is_worth_keeping(f)) {
 		plan_save(f);

@@ -289,6 +289,14 @@ class Resumed(kit.FetchTest):
         self.untouched(self.fetch(self.server.url("/x"), *PARTS, "--deadline", "0.2"), kit.DEADLINE, left=("out.part", "out.part.state"))
         self.resumed(self.again(Thing(DATA)))
 
+    def test_a_fetch_that_cannot_start_leaves_what_is_there(self):
+        no_thread = self.failing("clone3:error=EAGAIN")
+        self.write(kit.OLD)
+        self.untouched(self.fetch(self.server.add("/x", Thing(DATA)), before=no_thread), kit.IO, left=())
+        self.broken()
+        self.untouched(self.fetch(self.server.url("/x"), *PARTS, before=no_thread), kit.IO, left=("out.part", "out.part.state"))
+        self.resumed(self.again(Thing(DATA)))
+
     def test_an_object_that_is_gone_leaves_nothing_to_go_on_with(self):
         for status in (404, 410):
             with self.subTest(status):
