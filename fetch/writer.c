@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +18,14 @@
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
+/* A stream that is shared may have been made non-blocking by somebody else. */
+static bool is_full(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return errno == EAGAIN && poll(&p, 1, -1) > 0;
+}
+
 static int write_data(struct writer *w, const struct work *work)
 {
 	bool stream = w->target->kind == TARGET_STREAM;
@@ -26,7 +35,7 @@ static int write_data(struct writer *w, const struct work *work)
 		size_t left = work->len - at, most = left < WRITE_MOST ? left : WRITE_MOST;
 		ssize_t n = stream ? write(w->target->fd, from, left) : pwrite(w->target->fd, from, most, (off_t)(work->offset + at));
 
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno != EINTR && !(stream && is_full(w->target->fd)))
 			return errno;
 		at += n > 0 ? (size_t)n : 0;
 	}

@@ -323,6 +323,16 @@ class Streams(kit.FetchTest):
         err = p.communicate(timeout=kit.PATIENCE)[1]
         self.assertEqual(IO, p.returncode, err)
 
+    def test_a_pipe_that_somebody_else_made_non_blocking(self):
+        r, w = os.pipe()
+        os.set_blocking(w, False)
+        p = self.start(self.server.add("/x", Thing(DATA)), *PARTS, "-o", "-", stdout=w)
+        os.close(w)
+        with open(r, "rb") as f:
+            self.assertTrue(f.read() == DATA)
+        self.assertEqual(b"", p.communicate(timeout=kit.PATIENCE)[1])
+        self.assertEqual(OK, p.returncode)
+
     def test_a_full_device(self):
         self.server.add("/x", Thing(DATA))
         done = self.fetch(self.server.url("/x"), *PARTS, "-o", "/dev/full")
