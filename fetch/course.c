@@ -313,10 +313,8 @@ static void body_over(struct slot *s, CURLcode result)
 		no_answer(s, result);
 	else if (s->verdict == V_WHOLE && f->object.total == SIZE_UNKNOWN)
 		closed(s);
-	else if (f->one_by_one && s->answer.last + 1 < s->asked.to)
-		closed(s);
 	else if (s->verdict == V_PART)
-		again(s);                       /* the server gives less than was asked for: legal, and there was some */
+		again(s);                       /* the server gives less than was asked for: legal, and does not mean that there is no more */
 	else
 		failed(s, FETCH_SHORT, "the body is shorter than the object", 0);
 }

@@ -108,6 +108,16 @@ class RightBytes(kit.FetchTest):
         self.assertEqual(1, done.end["streams_max"])
         self.assertIn("bytes=65536-131071", self.asked())
 
+    def test_total_unknown_and_ranges_that_are_shorter_than_asked_for(self):
+        def answer(request):
+            first, last = request.range
+            last = min(last, first + 19999, SIZE - 1)
+            if first >= SIZE:
+                request.send(416, [])
+            else:
+                request.send(206, [("ETag", '"a"'), ("Content-Range", "bytes %d-%d/*" % (first, last))], DATA[first:last + 1])
+        self.good(answer)
+
     def test_total_unknown_and_a_multiple_of_the_part(self):
         data = noise(3 * 65536)
 
