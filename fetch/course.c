@@ -64,6 +64,7 @@ static void accept_whole_first(struct slot *s)
 	if (!f->o->range)
 		f->end = total == SIZE_UNKNOWN ? OPEN_END : total;
 	f->whole = true;
+	f->told = f->object.known && check_same(&s->answer, &f->object) ? f->object.total : SIZE_UNKNOWN;
 	plan_learn(f, &s->answer, total, true);
 	plan_make(f, f->first, 1);
 	s->expected = total;
@@ -294,6 +295,10 @@ static void closed(struct slot *s)
 		failed(s, FETCH_SHORT, "the body is shorter than it was before", 0);
 		return;
 	}
+	if (f->told != SIZE_UNKNOWN && at != f->told) {
+		failed(s, FETCH_SHORT, "the body is not as long as an earlier answer told", 0);
+		return;
+	}
 	jt_fetch_close(f->plan, s->part);
 	f->end = at;
 	if (f->object.total == SIZE_UNKNOWN)
@@ -373,6 +378,7 @@ static void changed(struct slot *s)
 		return;
 	}
 	object_done(&f->object);
+	f->told = SIZE_UNKNOWN;
 	f->answered = false;
 	f->whole = f->one_by_one = f->no_if_range = f->asking_rest = f->resumed = false;
 	f->wanted = f->given;

@@ -102,6 +102,7 @@ struct fetch {
 	uint32_t n_course;
 	uint64_t first, end;            /* the range that is wanted; end OPEN_END: not known yet */
 	bool whole;                     /* ranges do not work here: one stream */
+	uint64_t told;                  /* of that stream's object, by an answer before it; SIZE_UNKNOWN: nothing */
 	bool one_by_one;                /* the length is not known: one range after the other */
 	bool no_if_range;
 	bool resumed;

@@ -93,7 +93,7 @@ static void init(struct fetch *f, const struct fetch_options *o)
 {
 	*f = (struct fetch){ .o = o, .signal_fd = -1, .modified = -1, .begun_ms = clock_ms(), .beat_ms = clock_ms() };
 	f->target.fd = f->keep.fd = -1;
-	f->object.total = SIZE_UNKNOWN;
+	f->object.total = f->told = SIZE_UNKNOWN;
 	f->first = o->range ? o->first : 0;
 	f->end = o->range ? o->last + 1 : OPEN_END;
 }

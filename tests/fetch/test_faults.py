@@ -118,6 +118,10 @@ class RightBytes(kit.FetchTest):
                 request.send(206, [("ETag", '"a"'), ("Content-Range", "bytes %d-%d/*" % (first, last))], DATA[first:last + 1])
         self.good(answer)
 
+    def test_ranges_and_the_length_are_lost_together(self):
+        """What the first answer told of the length is what the end is measured by, as nothing else tells."""
+        self.good(lambda r: Thing(DATA)(r) if r.number == 1 else Thing(DATA).whole(r, length=False, cut=SIZE))
+
     def test_total_unknown_and_a_multiple_of_the_part(self):
         data = noise(3 * 65536)
 
@@ -487,6 +491,9 @@ class Refused(kit.FetchTest):
         self.assertEqual(status, done.end["status"])
         self.assertEqual("end", done.end["event"])
         return done
+
+    def test_ranges_and_the_length_are_lost_together_and_the_end_comes_too_soon(self):
+        self.bad(lambda r: Thing(DATA)(r) if r.number == 1 else Thing(DATA).whole(r, length=False, cut=600_000), SHORT)
 
     def test_statuses_that_no_repetition_mends(self):
         for status in (400, 401, 403, 404, 405, 410, 451, 204, 305, 418, 501, 304, 412):
