@@ -25,13 +25,35 @@
 #include "talk.h"
 #include "verbs.h"
 
-static int submit(const struct options *o, struct vl_conn *conn, const char *name, int64_t *ret_run)
+/* An interrupted one is waited for all the same, since the job is to be cancelled then; the second time it is given up. */
+static int await_answer(struct vl_conn *conn, int signals, bool *ret_interrupted)
+{
+	struct pollfd p[2] = { { .fd = vl_conn_fd(conn), .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+
+	while (!p[0].revents) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return complain(CTL_NO_DAEMON, "cannot wait for the daemon: %s", strerror(errno));
+		if (!p[1].revents || !interrupt_take(signals))
+			continue;
+		if (*ret_interrupted)
+			return complain(CTL_INTERRUPTED, "interrupted again: whether the daemon has taken the job is not known; `jobctl ls` tells when it answers");
+		mention("interrupted: the job is cancelled as soon as the daemon answers; interrupt once more to give up");
+		*ret_interrupted = true;
+	}
+	return 0;
+}
+
+static int submit(const struct options *o, struct vl_conn *conn, const char *name, int signals, bool *ret_interrupted, int64_t *ret_run)
 {
 	json_t *params = NULL, *reply = NULL;
-	int rc = run_job_params(o, name, &params);
+	int last, rc = run_job_params(o, name, &params);
 
 	if (rc == 0)
-		rc = call(conn, "Submit", params, &reply);
+		rc = call_begin(conn, "Submit", params, VL_PLAIN);
+	if (rc == 0)
+		rc = await_answer(conn, signals, ret_interrupted);
+	if (rc == 0)
+		rc = call_next(conn, &reply, &last);
 	if (rc == 0)
 		*ret_run = reply_int(reply, "run", 0);
 	json_decref(reply);
@@ -198,19 +220,20 @@ static int finish(const struct attend *at)
 	return rc;
 }
 
-static int attend(const struct options *o, struct vl_conn *conn, const char *socket, const char *run, const char *path, int signals)
+static int attend(struct attend *at, const char *socket, bool interrupted)
 {
-	struct attend at = { .o = o, .run = run, .path = path, .watch = conn, .signals = signals };
-	int rc = begin(&at);
+	int rc = begin(at);
 
-	hold_up_begin(&at.hold_up, socket, run, path);
-	while (rc == 0 && !has_ended(&at))
-		rc = attend_once(&at);
+	hold_up_begin(&at->hold_up, socket, at->run, at->path);
+	if (rc == 0 && interrupted)
+		rc = interrupt(at);
+	while (rc == 0 && !has_ended(at))
+		rc = attend_once(at);
 	if (rc == 0)
-		rc = finish(&at);
-	vl_close(at.logs[0].conn);
-	vl_close(at.logs[1].conn);
-	hold_up_done(&at.hold_up);
+		rc = finish(at);
+	vl_close(at->logs[0].conn);
+	vl_close(at->logs[1].conn);
+	hold_up_done(&at->hold_up);
 	return rc;
 }
 
@@ -219,6 +242,7 @@ int cmd_run(const struct options *o)
 	int signals = o->detach ? -1 : interrupt_fd(), rc;      /* before the submission: a signal then is a cancel, too */
 	struct vl_conn *conn = NULL;
 	char *name, number[24], *socket = NULL;
+	bool interrupted = false;
 	int64_t run = 0;
 
 	if (!o->shell && !o->n_args)
@@ -226,12 +250,12 @@ int cmd_run(const struct options *o)
 	name = o->name ? xstrdup(o->name) : run_job_name(o);
 	rc = conn_open_at(o, CONN_MAY_START, &conn, &socket);
 	if (rc == 0)
-		rc = submit(o, conn, name, &run);
+		rc = submit(o, conn, name, signals, &interrupted, &run);
 	snprintf(number, sizeof(number), "%" PRId64, run);
 	if (rc == 0 && o->detach)
 		puts(number);
 	else if (rc == 0)
-		rc = attend(o, conn, socket, number, name, signals);
+		rc = attend(&(struct attend){ .o = o, .run = number, .path = name, .watch = conn, .signals = signals }, socket, interrupted);
 	free(socket);
 	free(name);
 	vl_close(conn);

@@ -9,6 +9,12 @@ import unittest
 import kit
 
 
+def blocks(p, sig):
+    with open("/proc/%d/status" % p.pid, encoding="ascii") as f:
+        mask = next(int(line.split()[1], 16) for line in f if line.startswith("SigBlk:"))
+    return mask >> (sig - 1) & 1
+
+
 class HeldUp(unittest.TestCase):
     def setUp(self):
         self.folder = self.enterContext(kit.temporary_folder())
@@ -73,6 +79,32 @@ class HeldUp(unittest.TestCase):
         self.d.jobctl("cancel", "2", check=True)
         self.assertEqual("done\n", p.communicate(timeout=kit.PATIENCE)[0])
         self.assertEqual(0, p.returncode)
+
+    def stopped(self):
+        """jobd stands still: a call is not answered until it goes on."""
+        self.mend()
+        self.d.jobctl("run", "true", check=True)
+        self.d.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.d.process.send_signal, signal.SIGCONT)
+        p = self.begin("run", "-n", "x", "sleep", "600")
+        while not blocks(p, signal.SIGINT):
+            pass
+        p.send_signal(signal.SIGINT)
+        self.assertEqual("jobctl: interrupted: the job is cancelled as soon as the daemon answers; interrupt once more to give up\n", p.stderr.readline())
+        return p
+
+    def test_an_interrupted_submission_is_cancelled_when_it_is_answered(self):
+        p = self.stopped()
+        self.d.process.send_signal(signal.SIGCONT)
+        self.assertIn("jobctl: interrupted: 2/x is terminated", p.stderr.readline())
+        self.assertNotEqual(0, p.wait(kit.PATIENCE))
+        self.assertEqual("cancelled", self.d.jobs(2)["x"]["state"])
+
+    def test_a_submission_that_is_not_answered_can_be_given_up(self):
+        p = self.stopped()
+        p.send_signal(signal.SIGINT)
+        self.assertIn("jobctl: interrupted again: whether the daemon has taken the job is not known", p.stderr.readline())
+        self.assertEqual(130, p.wait(kit.PATIENCE))
 
 
 if __name__ == "__main__":
