@@ -18,6 +18,7 @@
 #include "proto/base64.h"
 
 #define CHUNK (48 * 1024)
+#define PIECES_A_TURN 8                 /* of a reader, be the client ever so quick: then others have their turn */
 #define AGAIN_MS 250                    /* a file that is there cannot be opened: nothing tells when that is over */
 
 struct reader {
@@ -235,8 +236,11 @@ static void step(struct reader *rd)
 			ask_record(rd);
 		return;
 	}
-	while (it->reader[err] == rd && read_piece(rd))
-		;
+	for (int pieces = 1; it->reader[err] == rd && read_piece(rd); pieces++)
+		if (pieces == PIECES_A_TURN && it->reader[err] == rd) {
+			map_wait_for_room(it->map);
+			return;
+		}
 }
 
 void map_read_on(struct map_item *it)

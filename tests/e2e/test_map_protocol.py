@@ -5,8 +5,10 @@ import contextlib
 import hashlib
 import os
 import resource
+import select
 import signal
 import sqlite3
+import sys
 import unittest
 
 import kit
@@ -248,6 +250,19 @@ class Outputs(MapCase):
         self.pup.end("last")
         ended = m.all_ended(n + 1)
         self.assertEqual([ended[i + 1]["out"][:8].split(b"\n")[0] for i in range(n)], [b"%d" % i for i in range(n)])
+
+    def test_a_client_that_reads_as_fast_as_it_can_holds_up_nobody(self):
+        size, came, buffer = 64 << 20, 0, bytearray(1 << 20)
+        m = self.map(sys.executable, "-c", "import os; os.ftruncate(1, %d)" % size)
+        m.put(b"a")
+        m.next_ended()
+        m.read(1, size=1 << 30)
+        came += m.wire.sock.recv_into(buffer)
+        self.conn.send("org.jobd.Stats")
+        while self.conn.sock not in select.select([self.conn.sock, m.wire.sock], [], [], kit.PATIENCE)[0]:
+            came += m.wire.sock.recv_into(buffer)
+        self.conn.receive()
+        self.assertLess(came, size // 4, "the answer came behind the output")
 
     def test_data_waits_for_a_client_that_does_not_read(self):
         m = self.map("sh", "-c", 'head -c 20000000 /dev/zero; exec "$0" "$1" "$2"', PUPPET, self.pup.path, "{}", slots=1)
