@@ -283,10 +283,10 @@ class Limits(Through, cases.Map, unittest.TestCase):
         p = self.start_map("-j2", "--name", "lost", "--shell", "case $1 in 1) read x <go; echo $1;; *) head -c 200000 /dev/zero; esac")
         p.stdin.write(b"1\n2\n3\n")
         p.stdin.close()
-        ended, row = 0, {}
-        while ended < 2:
-            row = json.loads(self.d.jobctl("map", "list", "--json").stdout)
-            ended = row["ended"]
+        row = {}
+        while row.get("ended", 0) < 2:
+            rows = map(json.loads, self.d.jobctl("map", "list", "--json").stdout.splitlines())
+            row = next((row for row in rows if row["name"] == "lost"), {})          # none: it has not begun
         folder = os.path.join(self.d.state, "out", str(row["run"]))
         for name in os.listdir(folder):
             if os.stat(os.path.join(folder, name)).st_size == 200000:
