@@ -275,6 +275,7 @@ void output_collect(struct active *a, struct store_attempt *at);        /* sizes
 void output_settled(const struct active *a, const struct store_attempt *at);    /* durable: drop what is packed, count the rest */
 bool output_probe(struct engine *e);                    /* whether files for outputs can be made */
 int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err);      /* -1 errno */
+bool output_is_lacking(int error);     /* why a file could not be opened: for want of descriptors or memory, so it may be there */
 /* output_tail - the last bytes of what an attempt wrote, at most size. Their number; 0: nothing, or it cannot be read. */
 size_t output_tail(struct engine *e, uint64_t id, uint32_t attempt, bool err, char *buf, size_t size);
 void output_drop(struct run *r);

@@ -230,7 +230,7 @@ static void step(struct reader *rd)
 		return;
 	}
 	if (!open_file(rd, attempt)) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		if (output_is_lacking(errno))
 			open_again_later(rd);
 		else if (it->state != ITEM_PUT)
 			ask_record(rd);

@@ -100,6 +100,11 @@ int output_fd(struct engine *e, uint64_t id, uint32_t attempt, bool err)
 	return openat(e->out_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+bool output_is_lacking(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 size_t output_tail(struct engine *e, uint64_t id, uint32_t attempt, bool err, char *buf, size_t size)
 {
 	int fd = output_fd(e, id, attempt, err);

@@ -249,17 +249,12 @@ static ssize_t read_piece(struct follower *f, char buf[CHUNK], bool *ret_all)
 	return n;
 }
 
-static bool is_lacking(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
 static void cannot_read(struct follower *f, int error)
 {
 	struct req_error err = { 0 };
 
-	req_fail(&err, is_lacking(error) ? "org.jobd.Busy" : "org.jobd.Failed", "what the job wrote cannot be read: %s%s", strerror(error),
-		 is_lacking(error) ? "; it is there: try again later" : "");
+	req_fail(&err, output_is_lacking(error) ? "org.jobd.Busy" : "org.jobd.Failed", "what the job wrote cannot be read: %s%s", strerror(error),
+		 output_is_lacking(error) ? "; it is there: try again later" : "");
 	call_fail(f->call, &err);
 	f->call = NULL;
 	follower_free(f);
@@ -282,7 +277,7 @@ static void step(struct follower *f)
 	if (f->asking || f->waits)
 		return;
 	if (!open_file(f)) {
-		if (is_lacking(errno))
+		if (output_is_lacking(errno))
 			cannot_read(f, errno);
 		else if (!grows)
 			ask_record(f);
